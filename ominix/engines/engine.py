@@ -1,0 +1,30 @@
+"""What an engine is: commands in, events out, no I/O but its model's files.
+
+Each module of `ominix.engines` that serves a kind of task has `load(spec) -> Engine`. The worker's main
+thread alone calls an engine.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from ominix.jobs import Event, Job
+
+
+class Engine(Protocol):
+    @property
+    def idle(self) -> bool:
+        """Nothing to do until the next admit."""
+        ...
+
+    def admit(self, job_id: int, job: Job) -> None:
+        """Take a job aboard. Raises JobRefused for what cannot be served as it is."""
+        ...
+
+    def cancel(self, job_id: int) -> None:
+        """Forget a job; unknown ids are ignored. No event follows."""
+        ...
+
+    def step(self) -> list[tuple[int, Event]]:
+        """One bounded piece of work: a cancel waits no longer than this. Events with their job's id."""
+        ...

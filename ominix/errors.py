@@ -1,0 +1,73 @@
+"""Every error raised on purpose. Knows no HTTP: `web/answers.py` alone turns one into a status.
+
+OminixError
+├── InvalidRequest          the client can mend it
+│   └── JobRefused          the same, found inside a worker
+├── NotAuthenticated
+├── Forbidden
+├── ModelNotFound
+├── Conflict
+├── TooLarge
+├── Busy                    again later: too many jobs aboard
+├── Unavailable             again later: draining, a model that cannot start
+└── InferenceFailed
+    └── WorkerCrashed       the process died or was killed
+"""
+
+from __future__ import annotations
+
+
+class OminixError(Exception):
+    """`message` is for the person who can act on it; `param` and `code` are OpenAI's fields."""
+
+    code: str | None = None
+
+    def __init__(self, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.code
+
+
+class InvalidRequest(OminixError):
+    code = "invalid_request"
+
+
+class JobRefused(InvalidRequest):
+    """Raised by an engine for a job that cannot be served as it is."""
+
+
+class NotAuthenticated(OminixError):
+    code = "invalid_api_key"
+
+
+class Forbidden(OminixError):
+    code = "forbidden"
+
+
+class ModelNotFound(OminixError):
+    code = "model_not_found"
+
+
+class Conflict(OminixError):
+    code = "conflict"
+
+
+class TooLarge(OminixError):
+    code = "request_too_large"
+
+
+class Busy(OminixError):
+    code = "too_many_requests"
+
+
+class Unavailable(OminixError):
+    code = "unavailable"
+
+
+class InferenceFailed(OminixError):
+    code = "inference_failed"
+
+
+class WorkerCrashed(InferenceFailed):
+    """Every job aboard hears this; a retry would carry the same poison."""
