@@ -73,7 +73,8 @@ def _refusal(error: ValidationError) -> InvalidRequest:
     path = path_of(error)
     if error.validator == "required":
         needed: Any = error.validator_value  # a list, by the validator's definition
-        missing = next(key for key in needed if key not in error.instance)
+        given: Any = error.instance  # an object, likewise
+        missing = next(key for key in needed if key not in given)
         path = f"{path}.{missing}".lstrip(".")
         return InvalidRequest(f"'{path}' is required.", param=path, code="missing_required_parameter")
     return InvalidRequest(f"'{path}' {_sentence(error)}.", param=path or None, code=_code(error))

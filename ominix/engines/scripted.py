@@ -40,9 +40,9 @@ IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
 
 def load(spec: EngineSpec) -> Scripted:
-    """Raises RuntimeError for the path "broken", so that failing loads can be tested."""
-    if spec.path == "broken":
-        raise RuntimeError("its weights are scripted to be broken")
+    """Raises RuntimeError for a path that ends in "broken", so that failing loads can be tested."""
+    if spec.path.endswith("broken"):
+        raise RuntimeError(f"the weights at {spec.path} are scripted to be broken")
     return Scripted()
 
 

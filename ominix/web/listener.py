@@ -31,12 +31,12 @@ class Listener:
         deadline = time.monotonic() + silence_seconds
         while True:
             events = self._stream.take(LOOK_SECONDS)
-            if events:
-                self._record.first_event()
-                return events
             if self._gone():
                 self.close()
                 raise ClientLeft
+            if events:
+                self._record.first_event()
+                return events
             if time.monotonic() > deadline:
                 return []
 
