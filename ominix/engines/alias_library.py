@@ -11,15 +11,17 @@ import ctypes
 import os
 import platform
 import struct
+import sys
 
 _MACHINE = {"x86_64": 62, "aarch64": 183}  # e_machine
 _FILE_HEADER, _PROGRAM_HEADER, _SYMBOL, _DYNAMIC, _JUMP = 64, 56, 24, 16, 16  # bytes of one entry
 
 
 def expose(addresses: dict[str, int]) -> None:
-    """Make each name a global symbol that jumps to its address. Raises OSError where that is barred."""
+    """Make each name a global symbol that jumps to its address. OSError where that is barred."""
     if platform.machine() not in _MACHINE:
         raise OSError(f"no jump code for {platform.machine()}")
+    assert sys.platform == "linux"
     file = os.memfd_create("ominix-aliases")
     try:
         os.write(file, _library(addresses))
@@ -29,7 +31,7 @@ def expose(addresses: dict[str, int]) -> None:
 
 
 def _library(addresses: dict[str, int]) -> bytes:
-    """One segment that holds, in this order, headers, symbols, hash table, names, dynamic table, code."""
+    """One segment of headers, symbols, hash table, names, dynamic table and code, in this order."""
     n = len(addresses) + 1  # symbol 0 is the null symbol
     names = b"\0" + b"".join(name.encode() + b"\0" for name in addresses)
     at_symbols = _FILE_HEADER + 3 * _PROGRAM_HEADER

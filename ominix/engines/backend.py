@@ -1,8 +1,8 @@
 """What mlx will compute on, made ready before anything imports mlx.
 
-On Linux without CUDA the mlx wheel brings a reference BLAS (about 2 GFLOP/s). An OpenBLAS that is loaded
-first, with its names visible to all, answers mlx's float32 products instead (60 to 100 times the speed).
-Knows nothing of models; never imports mlx.
+On Linux without CUDA the mlx wheel brings a reference BLAS (about 2 GFLOP/s). An OpenBLAS that is
+loaded first, with its names visible to all, answers mlx's float32 products instead, 60 to 100 times
+as fast. Knows nothing of models; never imports mlx.
 """
 
 from __future__ import annotations
@@ -108,6 +108,7 @@ def _set_threads() -> None:
 
 
 def _cores() -> int:
+    assert sys.platform == "linux"
     cpus = os.sched_getaffinity(0)
     siblings = {_first_line(_SIBLINGS.format(cpu)) or str(cpu) for cpu in cpus}
     quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
