@@ -19,9 +19,8 @@ _FILE_HEADER, _PROGRAM_HEADER, _SYMBOL, _DYNAMIC, _JUMP = 64, 56, 24, 16, 16  # 
 
 def expose(addresses: dict[str, int]) -> None:
     """Make each name a global symbol that jumps to its address. OSError where that is barred."""
-    if platform.machine() not in _MACHINE:
-        raise OSError(f"no jump code for {platform.machine()}")
-    assert sys.platform == "linux"
+    if sys.platform != "linux" or platform.machine() not in _MACHINE:
+        raise OSError(f"no jump code for {sys.platform} on {platform.machine()}")
     file = os.memfd_create("ominix-aliases")
     try:
         os.write(file, _library(addresses))

@@ -108,7 +108,8 @@ def _set_threads() -> None:
 
 
 def _cores() -> int:
-    assert sys.platform == "linux"
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
     cpus = os.sched_getaffinity(0)
     siblings = {_first_line(_SIBLINGS.format(cpu)) or str(cpu) for cpu in cpus}
     quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
