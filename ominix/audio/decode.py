@@ -17,9 +17,7 @@ from ominix.audio.refusals import too_long, unreadable
 
 _RATES_HZ = (2_000, 768_000)
 _MAX_CHANNELS = 32
-_LOUDEST = (
-    1e6  # float files may exceed full scale (integers stored as floats); squares must stay finite
-)
+_LOUDEST = 1e6  # float files may exceed full scale (integers stored as floats); squares must stay finite
 
 
 def blocks(path: str, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
@@ -60,18 +58,14 @@ def _bounded(pieces: Iterable[Piece], max_seconds: float, max_bytes: int) -> Ite
         if seconds > max_seconds:
             raise too_long(f"has more than the {max_seconds:g} seconds of audio that are allowed")
         if size > max_bytes:
-            raise too_long(
-                f"unpacks to more than the {max_bytes} bytes of samples that are allowed"
-            )
+            raise too_long(f"unpacks to more than the {max_bytes} bytes of samples that are allowed")
         yield piece
 
 
 def _check(piece: Piece) -> None:
     low, high = _RATES_HZ
     if not low <= piece.sample_rate_hz <= high:
-        raise unreadable(
-            f"claims {piece.sample_rate_hz} samples a second: {low} to {high} are possible"
-        )
+        raise unreadable(f"claims {piece.sample_rate_hz} samples a second: {low} to {high} are possible")
     channels = piece.samples.shape[1]
     if not 1 <= channels <= _MAX_CHANNELS:
         raise unreadable(f"claims {channels} channels: up to {_MAX_CHANNELS} are possible")

@@ -118,9 +118,7 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[Piece]:
             frames = _decoded(packet)
             barren = max(barren - 1, -_BARREN_PACKETS) if frames else barren + 1
             if barren > _BARREN_PACKETS:
-                raise unreadable(
-                    f"is damaged after {seconds:.1f} s: hardly anything there can be decoded"
-                )
+                raise unreadable(f"is damaged after {seconds:.1f} s: hardly anything there can be decoded")
             for frame in frames:
                 yield (piece := _piece(frame))
                 seconds += piece.seconds

@@ -13,16 +13,13 @@ from typing import NamedTuple
 
 from ominix.audio.refusals import unreadable
 
-MAX_SAMPLES = (
-    4_000_000  # over all tracks, at 35 bytes each in FFmpeg; three hours of film have 1.2 million
-)
+MAX_SAMPLES = 4_000_000  # over all tracks, at 35 bytes each in FFmpeg; three hours of film have 1.2 million
 MAX_BOXES = 1_000_000  # a day in fragments of half a second
 MAX_STSD_BYTES = 1 << 20  # the codecs' parameters, usually some hundred bytes
 
 # The boxes in which FFmpeg looks for boxes, but for those that _inside knows.
 _CONTAINERS = frozenset(
-    b"moov trak mdia minf stbl moof traf mvex udta ilst dinf edts tref tapt strk strd sinf schi"
-    b" wave".split()
+    b"moov trak mdia minf stbl moof traf mvex udta ilst dinf edts tref tapt strk strd sinf schi wave".split()
 )
 _REFERENCES = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
 _OF_EACH_SAMPLE = 0xF00  # trun flags: duration, size, flags or offset stand there for each sample
@@ -44,9 +41,7 @@ class _Claims:
     def __init__(self) -> None:
         self._indexed = 0
         self._samples = 0  # of the current track
-        self._plain = (
-            False  # the current track is PCM of one tick a sample: FFmpeg indexes its chunks
-        )
+        self._plain = False  # the current track is PCM of one tick a sample: FFmpeg indexes its chunks
 
     @property
     def total(self) -> int:
@@ -89,9 +84,7 @@ def _hides_boxes(file: FileIO, box: _Box) -> bool:
     """FFmpeg looks for boxes after a codec's parameters too, at places that depend on the codec."""
     file.seek(box.start)
     body = file.read(min(box.end - box.start, MAX_STSD_BYTES))
-    return len(body) == MAX_STSD_BYTES or any(
-        kind in body for kind in (b"stsz", b"stz2", b"trun", b"cmov")
-    )
+    return len(body) == MAX_STSD_BYTES or any(kind in body for kind in (b"stsz", b"stz2", b"trun", b"cmov"))
 
 
 def _boxes(file: FileIO, start: int) -> Iterator[_Box]:

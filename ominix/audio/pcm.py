@@ -16,9 +16,7 @@ from ominix.audio.piece import Piece
 from ominix.audio.refusals import unreadable
 
 DEMUXERS = frozenset({"wav", "w64", "aiff", "au"})
-_SUBTYPES = frozenset(
-    {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
-)
+_SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
 _READ_VALUES = 1 << 18  # samples times channels at once: 1 MiB of float32
 
 

@@ -109,6 +109,4 @@ def _refuse(head: bytes) -> Kind:
     for magic, name in _OTHERS:
         if text.startswith(magic):
             raise unreadable(f"is {name}, not audio")
-    raise unreadable(
-        "is not audio in a format we know: send wav, flac, mp3, m4a, mp4, ogg, opus or webm"
-    )
+    raise unreadable("is not audio in a format we know: send wav, flac, mp3, m4a, mp4, ogg, opus or webm")

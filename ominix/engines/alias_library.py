@@ -57,9 +57,7 @@ def _library(addresses: dict[str, int]) -> bytes:
 def _headers(size: int, at_dynamic: int) -> bytes:
     ident = b"\x7fELF\2\1\1".ljust(16, b"\0")
     # ET_DYN, three program headers, no sections
-    head = struct.pack(
-        "<2HI3QI6H", 3, _MACHINE[platform.machine()], 1, 0, 64, 0, 0, 64, 56, 3, 0, 0, 0
-    )
+    head = struct.pack("<2HI3QI6H", 3, _MACHINE[platform.machine()], 1, 0, 64, 0, 0, 64, 56, 3, 0, 0, 0)
     length = size - at_dynamic
     load = struct.pack("<2I6Q", 1, 5, 0, 0, 0, size, size, 0x10000)  # PT_LOAD, read and execute
     dynamic = struct.pack("<2I6Q", 2, 4, at_dynamic, at_dynamic, at_dynamic, length, length, 8)
@@ -78,9 +76,7 @@ def _symbols(addresses: dict[str, int], at_code: int) -> bytes:
 
 def _jump(address: int) -> bytes:
     if platform.machine() == "x86_64":
-        code = (
-            b"\x48\xb8" + struct.pack("<Q", address) + b"\xff\xe0"
-        )  # movabs rax, address; jmp rax
+        code = b"\x48\xb8" + struct.pack("<Q", address) + b"\xff\xe0"  # movabs rax, address; jmp rax
     else:
         code = struct.pack("<2IQ", 0x58000050, 0xD61F0200, address)  # ldr x16, 8; br x16; address
     return code.ljust(_JUMP, b"\xcc")

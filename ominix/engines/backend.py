@@ -84,9 +84,7 @@ def _load_wheel() -> str | None:
     path = str(Path(spec.origin).parent / "lib" / "libscipy_openblas.so")
     try:
         library = ctypes.CDLL(path)
-        calls = {
-            name: ctypes.cast(library[f"scipy_{name}"], ctypes.c_void_p) for name in _MLX_CALLS
-        }
+        calls = {name: ctypes.cast(library[f"scipy_{name}"], ctypes.c_void_p) for name in _MLX_CALLS}
         alias_library.expose({name: call.value or 0 for name, call in calls.items()})
     except (OSError, AttributeError):  # not for this machine, or of another layout
         return None

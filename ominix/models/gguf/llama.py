@@ -93,9 +93,7 @@ def _target(name: str) -> str:
 
 def _quantization(container: Container) -> dict[str, Any]:
     """The commonest width for all, others layer by layer."""
-    widths = {
-        _target(n).removesuffix(".weight"): blocks.bits(t) for n, t in container.tensors.items()
-    }
+    widths = {_target(n).removesuffix(".weight"): blocks.bits(t) for n, t in container.tensors.items()}
     quantized = {name: width for name, width in widths.items() if width}
     if not quantized:
         return {}

@@ -14,9 +14,7 @@ _BYTE_LEVEL = {
     "use_regex": True,
 }
 _SINGLE_DIGITS = {"type": "Digits", "individual_digits": True}
-_SPLITS: dict[
-    str, list[dict[str, Any]]
-] = {  # how text is cut before merging, by tokenizer.ggml.pre
+_SPLITS: dict[str, list[dict[str, Any]]] = {  # how text is cut before merging, by tokenizer.ggml.pre
     "smollm": [_SINGLE_DIGITS, _BYTE_LEVEL],
     "gpt-2": [_BYTE_LEVEL],
 }
@@ -28,9 +26,7 @@ def tokenizer(container: Container) -> dict[str, Any]:
     metadata = container.metadata
     model, split = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre")
     if model != "gpt2":
-        raise InvalidRequest(
-            f"the GGUF tokenizer is {model!r}; supported is 'gpt2' (byte-level BPE)"
-        )
+        raise InvalidRequest(f"the GGUF tokenizer is {model!r}; supported is 'gpt2' (byte-level BPE)")
     if split not in _SPLITS:
         known = ", ".join(_SPLITS)
         raise InvalidRequest(f"the GGUF file's text is split as {split!r}; supported are {known}")
