@@ -99,7 +99,7 @@ def test_a_file_past_the_limit_is_413(serve):
 
 
 def test_a_stream_sums_up_to_its_done_text(shared_server):
-    status, headers, body = transcribe(shared_server, ("prompt", "say one two"), ("stream", "true"))
+    _, headers, body = transcribe(shared_server, ("prompt", "say one two"), ("stream", "true"))
     assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
     events = [json.loads(line[6:]) for line in body.decode().strip().split("\n\n")]
     deltas = "".join(e["delta"] for e in events if e["type"] == "transcript.text.delta")
