@@ -20,8 +20,13 @@ ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engin
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
 REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
 MAX_CONFIG_BYTES = 4 << 20
-# Models of the scripted engine: two that work, and one that cannot be loaded.
-SCRIPTED = {"scripted": Path(), "scripted-2": Path(), "scripted-broken": Path("broken")}
+# Models of the scripted engine, one of which cannot be loaded: name -> task, path.
+SCRIPTED = {
+    "scripted": ("chat", Path()),
+    "scripted-2": ("chat", Path()),
+    "scripted-broken": ("chat", Path("broken")),
+    "scripted-speech": ("speech", Path()),
+}
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,8 @@ class Catalog:
         found = [_read(path) for path in _folders(self._folder)]
         if self._scripted:
             found += [
-                Model(name, path, task="chat", kind="scripted", owned_by="ominix")
-                for name, path in SCRIPTED.items()
+                Model(name, path, task=task, kind="scripted", owned_by="ominix")
+                for name, (task, path) in SCRIPTED.items()
             ]
         return found
 

@@ -51,9 +51,14 @@ def checked(name: str, fields: object) -> JsonObject:
     errors = list(_validator(name).iter_errors(given))
     if errors:
         raise _refusal(min(errors, key=lambda e: (len(e.absolute_path), str(e.json_path))))
-    properties = _documents()[f"{name}.json"]["properties"]
-    defaults = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
+    defaults = {key: spec["default"] for key, spec in properties(name).items() if "default" in spec}
     return {**defaults, **given}
+
+
+def properties(name: str) -> JsonObject:
+    """Field name to its schema."""
+    found: JsonObject = _documents()[f"{name}.json"]["properties"]
+    return found
 
 
 def mismatch(name: str, body: object) -> str | None:

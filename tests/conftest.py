@@ -68,6 +68,8 @@ class RunningServer:
 
     def __init__(self, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         self.log_path = home / "server.log"
+        self.temp = home / "temp"
+        self.temp.mkdir()
         begun = time.monotonic()
         with self.log_path.open("w") as log:
             self.process = subprocess.Popen(
@@ -75,7 +77,7 @@ class RunningServer:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **(env or {})},
+                env={**os.environ, "TMPDIR": str(self.temp), **(env or {})},
                 start_new_session=True,
             )
         assert self.process.stdout
@@ -116,6 +118,9 @@ class RunningServer:
 
     def jobs(self, model: str = "scripted") -> int:
         return self.health().get("models", {}).get(model, {"jobs": 0})["jobs"]
+
+    def uploads(self) -> list[Path]:
+        return list(self.temp.glob("ominix-upload-*"))
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

@@ -43,7 +43,7 @@ class ChatCompletions:
 
     def _messages(self, completion: Completion, event: Any) -> list[bytes]:
         chunks = completion.chunks(event)
-        return [self._answers.checked_event("chat_completion_chunk", chunk) for chunk in chunks]
+        return [sse.message(self._answers.event("chat_completion_chunk", chunk)) for chunk in chunks]
 
 
 def chat_job(fields: JsonObject) -> ChatJob:
