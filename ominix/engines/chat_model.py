@@ -127,9 +127,10 @@ def _tokenizer(path: Path, config: dict[str, Any]) -> TokenizerWrapper:
     stops = config.get("eos_token_id")
     try:
         # Said outright: without it transformers may ask at the terminal whether to run remote code.
-        return load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=stops)
+        tokenizer: TokenizerWrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=stops)
     except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as error:
         raise Unavailable(f"the tokenizer of {path.name} does not load: {error}") from error
+    return tokenizer
 
 
 def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], **options: Any) -> list[int]:

@@ -42,7 +42,8 @@ def measure(model: nn.Module, kept_bytes: int | None) -> Room:
     mx.set_cache_limit(_FREED_BYTES)
     caches = make_prompt_cache(model)
     mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
-    arrays = [a for _, a in tree_flatten([c.state for c in caches]) if isinstance(a, mx.array)]
+    leaves = dict(tree_flatten([c.state for c in caches])).values()
+    arrays = [leaf for leaf in leaves if isinstance(leaf, mx.array)]
     growing = [a for a in arrays if KVCache.step in a.shape]  # caches grow by so many tokens at a time
     free = free_bytes()
     return Room(

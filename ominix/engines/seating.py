@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.sample_utils import greedy_sampler
 
 from ominix.engines.chat_model import ChatModel
 from ominix.engines.pace import Pace
@@ -52,6 +53,7 @@ class Token:
 class Seating:
     def __init__(self, model: ChatModel, room: Room, seats: int = MOST_SEATS) -> None:
         self.prefixes = Prefixes(room.kept_bytes)
+        self._model = model.model
         self._room = room
         self._seats = seats
         self._pace = Pace()
@@ -108,7 +110,7 @@ class Seating:
         last = response.finish_reason is not None
         if last:
             del self._seated[response.uid]
-            self.prefixes.put(response.all_tokens, response.prompt_cache)
+            self.prefixes.put(response.all_tokens or [], response.prompt_cache or [])
         return Token(seat, response.token, last)
 
     def _seat_waiting(self) -> None:
@@ -141,9 +143,9 @@ class Seating:
         (seat.uid,) = self._generator.insert_segments(
             [[seat.tokens[a:b] for a, b in itertools.pairwise(cuts)]],
             max_tokens=[seat.max_tokens],
-            caches=[seat.caches],
+            caches=[seat.caches or make_prompt_cache(self._model)],
             all_tokens=[seat.tokens[: seat.cached]],
-            samplers=[seat.sampler],
+            samplers=[seat.sampler or greedy_sampler],
             logits_processors=[seat.processors],
         )
         seat.caches = None  # the batch has them now
