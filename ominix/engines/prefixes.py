@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Caches = list[Any]  # one per layer, of mlx-lm's many cache types
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Entry:
     tokens: NDArray[np.int32]
     caches: Caches

@@ -51,8 +51,8 @@ def boundaries(model: ChatModel, job: ChatJob, tokens: list[int]) -> list[int]:
             theirs = _rendered(model, job, other)
         except JobRefused:  # a conversation this template would not have
             continue
-        places.add(common(mine, np.array(theirs, np.int32)))
-    return sorted(place for place in places if 0 < place < len(tokens))
+        places.add(min(common(mine, np.array(theirs, np.int32)), len(tokens) - 1))
+    return sorted(places - {0})
 
 
 def _check_parameters(model: ChatModel, job: ChatJob) -> None:
