@@ -107,6 +107,7 @@ def _add_serve(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> N
     flags.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
     flags.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
     flags.many("alias", "alias", _alias, "NAME=MODEL: another name for a model")
+    flags.many("audio-root", "audio_roots", _folder, "a folder whose files clients may name by path")
     flags.switch("insecure", "serve other machines without an API key")
     flags.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     flags.switch("strict", "answer 500 when a response breaks its schema; for tests")
@@ -139,6 +140,13 @@ def _seconds(text: str) -> float:
     if not 0 <= value < 1e6:
         raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
     return value
+
+
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser().resolve()
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return path
 
 
 def _alias(text: str) -> tuple[str, str]:

@@ -20,7 +20,13 @@ ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engin
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
 REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
 MAX_CONFIG_BYTES = 4 << 20
-SCRIPTED = "scripted"
+# Models of the scripted engine, one of which cannot be loaded: name -> task, path.
+SCRIPTED = {
+    "scripted": ("chat", Path()),
+    "scripted-2": ("chat", Path()),
+    "scripted-broken": ("chat", Path("broken")),
+    "scripted-speech": ("speech", Path()),
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,10 @@ class Catalog:
     def models(self) -> list[Model]:
         found = [_read(path) for path in _folders(self._folder)]
         if self._scripted:
-            found.append(Model(SCRIPTED, Path(), task="chat", kind=SCRIPTED, owned_by="ominix"))
+            found += [
+                Model(name, path, task=task, kind="scripted", owned_by="ominix")
+                for name, (task, path) in SCRIPTED.items()
+            ]
         return found
 
     def get(self, name: str) -> Model:

@@ -51,9 +51,14 @@ def checked(name: str, fields: object) -> JsonObject:
     errors = list(_validator(name).iter_errors(given))
     if errors:
         raise _refusal(min(errors, key=lambda e: (len(e.absolute_path), str(e.json_path))))
-    properties = _documents()[f"{name}.json"]["properties"]
-    defaults = {key: spec["default"] for key, spec in properties.items() if "default" in spec}
+    defaults = {key: spec["default"] for key, spec in properties(name).items() if "default" in spec}
     return {**defaults, **given}
+
+
+def properties(name: str) -> JsonObject:
+    """Field name to its schema."""
+    found: JsonObject = _documents()[f"{name}.json"]["properties"]
+    return found
 
 
 def mismatch(name: str, body: object) -> str | None:
@@ -73,7 +78,8 @@ def _refusal(error: ValidationError) -> InvalidRequest:
     path = path_of(error)
     if error.validator == "required":
         needed: Any = error.validator_value  # a list, by the validator's definition
-        missing = next(key for key in needed if key not in error.instance)
+        given: Any = error.instance  # an object, likewise
+        missing = next(key for key in needed if key not in given)
         path = f"{path}.{missing}".lstrip(".")
         return InvalidRequest(f"'{path}' is required.", param=path, code="missing_required_parameter")
     return InvalidRequest(f"'{path}' {_sentence(error)}.", param=path or None, code=_code(error))

@@ -12,6 +12,7 @@ import importlib
 import logging
 import os
 import queue
+import re
 import resource
 import signal
 import sys
@@ -33,6 +34,8 @@ GUARD_SECONDS = 0.2  # how often memory is looked at
 # Should the interpreter lock never be released again, no Python thread notices the server's death.
 # faulthandler's watchdog is a C thread: unless it is re-armed in time, it ends the process.
 LOCKED_SECONDS = 120.0
+
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"]+/)+")  # clients hear file names, never where they lie
 
 log = logging.getLogger("ominix.worker")
 
@@ -133,8 +136,7 @@ def main() -> NoReturn:
         engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
     except Exception as error:
         log.exception("load failed")
-        reason = str(error).replace(spec.path or "\0", "the model's folder")  # no paths to clients
-        last_words(conn, f"could not be loaded: {reason}")
+        last_words(conn, f"could not be loaded: {FOLDERS.sub('', str(error))}")
     conn.send(Loaded())
     try:
         Worker(conn, inbox, engine).run()

@@ -49,7 +49,7 @@ class Gate:
         elif self._is_foreign_page(req, origin) and req.method not in ("GET", "HEAD", "OPTIONS"):
             # It cannot read the answer, but it could make the machine work or change things.
             raise Forbidden(
-                f"Pages of {origin[:100]} may not call; start the server with --allowed-origin to allow them.",
+                f"Pages of {origin[:100]} may not call; --allowed-origin at the start allows them.",
                 code="origin_not_allowed",
             )
 
