@@ -35,27 +35,31 @@ class Grammar:
         encode = self._vocabulary.encode
         context = self._vocabulary.without_markup(context)
         before = encode(f"<|im_start|>system\n{context}<|im_end|>\n<|im_start|>user\n")
-        after = encode(f"<|im_end|>\n<|im_start|>assistant\n{forced(language)}")
-        return [*before, self._audio_start], [self._audio_end, *after]
+        after = encode("<|im_end|>\n<|im_start|>assistant\n")
+        return [*before, self._audio_start], [self._audio_end, *after, *self.forced(language)]
+
+    def forced(self, language: str | None) -> list[int]:
+        """How an answer in a given language begins."""
+        return self._vocabulary.encode(f"language {language}{_TAG}") if language else []
 
     def answer(self, language: str | None) -> Answer:
         return Answer(self._vocabulary, self.tag, language)
 
-
-def forced(language: str | None) -> str:
-    return f"language {language}{_TAG}" if language else ""
+    def bytes_of(self, token: int) -> bytes:
+        return self._vocabulary.bytes_of(token)
 
 
 class Answer:
     """An answer as it grows, token by token. Text is whole characters without space at its ends."""
 
     def __init__(self, vocabulary: Vocabulary, tag: int, language: str | None) -> None:
+        self.forced = language is not None
         self.language = language  # an English name; None until it is known, and when nothing was said
         self.tokens: list[int] = []  # those of the words
         self.silent = False  # the model has said that there is nothing to write down
         self._vocabulary = vocabulary
         self._tag = tag
-        self._in_text = language is not None
+        self._in_text = self.forced
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
         self._header = ""
         self._spaces = ""  # held back: they may be the last

@@ -16,6 +16,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
+from ominix.models import dense
 from ominix.models.qwen3_asr import config as configs
 from ominix.models.qwen3_asr.model import Model
 
@@ -32,7 +33,7 @@ _PREFIXES = (
 _COMPUTED = ("audio_tower.positional_embedding.", "model.rotary_emb.")
 
 
-def load(folder: Path) -> Model:
+def load(folder: Path, *, as_float32: bool = False) -> Model:
     """Raises ValueError naming the weights that are missing, surplus or misshapen. The arrays stay lazy."""
     config = configs.read(folder)
     model = Model(config)
@@ -40,6 +41,8 @@ def load(folder: Path) -> Model:
     _quantize(model, weights, config.quantization or {})
     _check(folder, model, weights)
     model.load_weights(list(weights.items()))
+    if as_float32:
+        dense.make(model)
     model.eval()
     return model
 
