@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
 
-from ominix.audio import mp4_boxes
+from ominix.audio import mp4_boxes, ogg_links
 from ominix.audio.piece import Piece, Samples
 from ominix.audio.refusals import unreadable
 from ominix.audio.sniff import Kind
@@ -55,10 +55,10 @@ _READ_FACTOR, _READ_BYTES = 64, 1 << 30  # bytes to read in all: so often the fi
 class _Source:
     """The file as FFmpeg sees it: nameless, from where the audio starts, not to be read forever."""
 
-    def __init__(self, file: FileIO, start: int) -> None:
-        self._descriptor, self._start, self._size = file.fileno(), start, file.seek(0, 2)
+    def __init__(self, file: FileIO, start: int, end: int) -> None:
+        self._descriptor, self._start, self._end = file.fileno(), start, end
         self._at = start
-        self._left_bytes = _READ_FACTOR * self._size + _READ_BYTES
+        self._left_bytes = _READ_FACTOR * (end - start) + _READ_BYTES
 
     def read(self, size: int) -> bytes:
         if self._left_bytes < 0:  # the refusal is on its way, through FFmpeg
@@ -66,13 +66,14 @@ class _Source:
         self._left_bytes -= size
         if self._left_bytes < 0:
             raise unreadable("is damaged: it leads its reader round in circles")
-        data = os.pread(self._descriptor, size, self._at) if self._at < self._size else b""
+        size = min(size, self._end - self._at)
+        data = os.pread(self._descriptor, size, self._at) if size > 0 else b""
         self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Where it is now; as FFmpeg wants it, negative for a place that does not exist."""
-        target = offset + (self._start, self._at, self._size)[whence]
+        target = offset + (self._start, self._at, self._end)[whence]
         if target < self._start:
             return -1
         self._at = target
@@ -86,9 +87,18 @@ def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
     """About a second each. A frame that cannot be decoded is left out, as a player does."""
     if kind.demuxer == "mov":
         mp4_boxes.check(file, kind.start)
+    spans = [(kind.start, file.seek(0, 2))]
+    if kind.demuxer == "ogg":
+        spans = ogg_links.links(file, kind.start)
+    for start, end in spans:
+        yield from _pieces(_Source(file, start, end), kind)
+
+
+def _pieces(source: _Source, kind: Kind) -> Iterator[Piece]:
+    changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
     try:
         container = av.open(
-            _Source(file, kind.start),
+            source,
             mode="r",
             format=kind.demuxer,
             options=_OPTIONS,
@@ -98,7 +108,6 @@ def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
     except av.FFmpegError as error:
         raise unreadable(f"begins like {kind.name} but cannot be read: {error.strerror}") from error
     with container:
-        changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
         yield from _joined(_frames(container, _stream(container, kind)), changes)
 
 

