@@ -37,13 +37,13 @@ _DECODERS = frozenset([
 ])
 # fmt: on
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
-_MAX_FRAME_SAMPLES = 1 << 18  # the longest of real codecs are 65,536
+_MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
 _OPTIONS = {
     "codec_whitelist": ",".join(sorted(_DECODERS)),
     "protocol_whitelist": "none",
     "max_streams": "64",
     "ignore_chapters": "1",
-    "max_samples": str(_MAX_FRAME_SAMPLES),
+    "max_samples": str(_MAX_FRAME_VALUES),
 }
 _FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 2147483648}
 _BARREN_PACKETS = 1000  # more without sound than with it: that is no audio file any more
@@ -125,7 +125,7 @@ def _stream(container: InputContainer, kind: Kind) -> AudioStream:
     codec = stream.codec_context
     if codec is None or codec.codec.name not in _DECODERS:
         raise unreadable(f"is {kind.name} whose audio is encoded in a way we do not decode")
-    codec.options = {"max_samples": str(_MAX_FRAME_SAMPLES)}
+    codec.options = {"max_samples": str(_MAX_FRAME_VALUES)}
     return stream
 
 

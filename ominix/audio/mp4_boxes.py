@@ -43,9 +43,7 @@ class _Claims:
     def __init__(self) -> None:
         self._indexed = 0
         self._samples = 0  # of the current track
-        self._plain = (
-            False  # the current track is PCM of one tick a sample: FFmpeg indexes its chunks
-        )
+        self._plain = False  # one tick a sample: PCM, which FFmpeg indexes by chunks
 
     @property
     def total(self) -> int:

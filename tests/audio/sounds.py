@@ -39,8 +39,12 @@ def encoded(
     options=None,
     video=False,
     default_track=0,
+    frame_size=1024,
 ):
-    """The bytes of a file by FFmpeg, with one track for each of the mono `tracks`."""
+    """The bytes of a file by FFmpeg, with one track for each of the mono `tracks`.
+
+    `frame_size` is for codecs that leave it open.
+    """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=options or {}) as out:
         picture = _picture_track(out) if video else None
@@ -50,16 +54,16 @@ def encoded(
         if picture is not None:
             _write_pictures(out, picture)
         for stream, samples in zip(streams, tracks, strict=True):
-            _write_sound(out, stream, samples)
+            _write_sound(out, stream, samples, frame_size)
     return buffer.getvalue()
 
 
-def _write_sound(out, stream, samples):
+def _write_sound(out, stream, samples, frame_size):
     form, layout = stream.format, stream.layout
     values = np.repeat(samples, layout.nb_channels).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(values, format="flt", layout=layout.name)
     frame.sample_rate = stream.rate
-    size = stream.codec_context.frame_size or 1024
+    size = stream.codec_context.frame_size or frame_size
     shape = av.AudioResampler(format=form, layout=layout, rate=stream.rate, frame_size=size)
     for piece in [*shape.resample(frame), *shape.resample(None), None]:
         out.mux(stream.encode(piece))

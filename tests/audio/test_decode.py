@@ -126,6 +126,11 @@ def test_sixteen_channels(file):
     assert np.allclose(samples, wanted, atol=1e-6)
 
 
+def test_a_frame_of_three_seconds_and_24_channels(file):
+    data = encoded("matroska", "pcm_s16le", [chirp(48_000)], layout="22.2", frame_size=10**6)
+    assert likeness(heard(file, data))[0] > 0.999
+
+
 @pytest.mark.parametrize("rate_hz", [2_000, 8_000, 11_025, 44_100, 44_099, 96_000, 767_999])
 def test_resampling_in_pieces_is_resampling_at_once(rate_hz):
     sound = chirp(rate_hz, 1.37)
