@@ -46,6 +46,7 @@ _OPTIONS = {
     "max_samples": str(_MAX_FRAME_VALUES),
 }
 _FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 2147483648}
+_PIECE_VALUES = 1 << 17  # samples times channels: half a MiB
 _BARREN_PACKETS = 1000  # more without sound than with it: that is no audio file any more
 _MAX_CHANGES = 100  # of rate or channels: joined recordings, not another header at each frame
 _NO_CHANGES = frozenset({"flac"})  # where they come, FFmpeg gives a second or two twice
@@ -84,7 +85,7 @@ class _Source:
 
 
 def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
-    """About a second each. A frame that cannot be decoded is left out, as a player does."""
+    """Some seconds each. A frame that cannot be decoded is left out, as a player does."""
     if kind.demuxer == "mov":
         mp4_boxes.check(file, kind.start)
     spans = [(kind.start, file.seek(0, 2))]
@@ -193,12 +194,12 @@ def _floats(samples: npt.NDArray[Any]) -> Samples:
 
 
 def _joined(frames: Iterator[Piece], changes_left: int) -> Iterator[Piece]:
-    """The same sound in pieces of a second: some codecs have frames of 2.5 ms."""
+    """The same sound in pieces of some seconds: some codecs have frames of 2.5 ms."""
     held: list[Samples] = []
     form, length = (0, 0), 0
     for samples, rate_hz in frames:
         changed = (rate_hz, samples.shape[1]) != form
-        if held and (changed or length >= rate_hz):
+        if held and (changed or length * form[1] >= _PIECE_VALUES):
             yield Piece(np.concatenate(held), form[0])
             changes_left -= changed
             if changes_left < 0:

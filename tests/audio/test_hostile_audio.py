@@ -120,6 +120,12 @@ def test_absurd_rates(file):
     assert "claims 1 samples a second" in refusal(file, plain_wav(rate_hz=1))
 
 
+def test_absurd_rates_that_ffmpeg_believes(file):
+    data = bytearray(encoded("caf", "pcm_s16le", [chirp(16_000)], rate_hz=16_000))
+    data[20:28] = struct.pack(">d", 1e9)
+    assert "claims 1000000000 samples a second" in refusal(file, bytes(data))
+
+
 def test_absurd_channels(file):
     data = plain_wav(channels=1_000, data=bytes(2_000 * 50))
     assert "claims 1000 channels" in refusal(file, data)
