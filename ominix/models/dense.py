@@ -1,8 +1,8 @@
 """Models in float32, laid out for a CPU.
 
-A fast BLAS multiplies float32 alone, so quantized weights are unpacked and all others turned into it. They are
-kept as (in, out): for a few rows at a time OpenBLAS reads that two to three times as fast as (out, in), which it
-would first have to rearrange.
+A fast BLAS multiplies float32 alone, so quantized weights are unpacked and all others turned into it.
+They are kept as (in, out): for a few rows at a time OpenBLAS reads that two to three times as fast as
+(out, in), which it would first have to rearrange.
 """
 
 from __future__ import annotations
@@ -65,4 +65,5 @@ def _unpacked(module: nn.Module) -> mx.array:
         return module.weight
     parts = (module.weight, module.scales, module.get("biases"))
     options = {"group_size": module.group_size, "bits": module.bits, "mode": module.mode}
-    return mx.dequantize(*parts, **options).astype(mx.float32)
+    weight: mx.array = mx.dequantize(*parts, **options)
+    return weight.astype(mx.float32)
