@@ -38,8 +38,6 @@ _DECODERS = frozenset([
 # fmt: on
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
 _MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
-# Tags in another encoding than UTF-8 are no reason to refuse; PyAV 19 knows that by itself.
-_LENIENT: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 _OPTIONS = {
     "codec_whitelist": ",".join(sorted(_DECODERS)),
     "protocol_whitelist": "none",
@@ -105,7 +103,7 @@ def _pieces(source: _Source, kind: Kind) -> Iterator[Piece]:
             mode="r",
             format=kind.demuxer,
             options=_OPTIONS,
-            **_LENIENT,
+            metadata_errors="replace",
             io_open=_refuse_references,
         )
     except av.FFmpegError as error:

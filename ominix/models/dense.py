@@ -61,9 +61,9 @@ def _dense(module: nn.Module) -> nn.Module:
 
 def _unpacked(module: nn.Module) -> mx.array:
     """(out, in), float32."""
+    weight: mx.array = module.weight
     if not isinstance(module, nn.QuantizedLinear | nn.QuantizedEmbedding):
-        return module.weight
+        return weight
     parts = (module.weight, module.scales, module.get("biases"))
     options = {"group_size": module.group_size, "bits": module.bits, "mode": module.mode}
-    weight: mx.array = mx.dequantize(*parts, **options)
-    return weight.astype(mx.float32)
+    return mx.dequantize(*parts, **options).astype(mx.float32)
