@@ -21,9 +21,15 @@ _MAX_WORDS = 12  # of clips joined together
 _MAX_SECONDS = 15.0
 _WORD_IDS = {word: index for index, word in enumerate(ALL_WORDS, 1)}
 _CONTEXTS = (
-    "Numbers and colours. Commands for a player. Vocabulary: {}. The speaker may say {}. {} "
-    "Context: a short recording. Names: Ana, Bo, Chen. {} and {}"
-).split(". ")
+    "Numbers and colours.",
+    "Commands for a player.",
+    "Vocabulary: {}.",
+    "The speaker may say {}.",
+    "{}",
+    "{} and {}",
+    "Context: a short recording.",
+    "Names: Ana, Bo, Chen.",
+)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,9 @@ class Batches:
 
     def _stretched(self, clip: Clip) -> np.ndarray:
         level = 10 ** self._rng.uniform(-0.15, 0.0)  # joined clips differ a little
-        return augment.stretched(self._store.samples(clip) * np.float32(level), self._rng.uniform(0.88, 1.14))
+        return augment.stretched(
+            self._store.samples(clip) * np.float32(level), self._rng.uniform(0.88, 1.14)
+        )
 
     def _context(self) -> str:
         pattern = str(self._rng.choice(_CONTEXTS))

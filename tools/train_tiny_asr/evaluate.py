@@ -49,7 +49,7 @@ class Evaluation:
             title = heard.get(name, "single words")
             _row(title, said)
             for label, chosen in _parts(said, title).items():
-                _row(f"– {label}", chosen)
+                _row(f"- {label}", chosen)
 
     def distorted(self) -> None:
         """The held-out sequences by known voices after what recordings suffer."""

@@ -1,6 +1,6 @@
 """Writes the trained network as a checkpoint folder that transformers reads back.
 
-`python -m tools.train_tiny_asr.export --run FOLDER --to FOLDER` writes the last checkpoint of a run.
+`python -m tools.train_tiny_asr.export --run FOLDER --to FOLDER` writes a run's last checkpoint.
 """
 
 import argparse

@@ -38,33 +38,33 @@ class Batch:
 def build_config(processor: Qwen3ASRProcessor) -> Qwen3ASRConfig:
     tokenizer = processor.tokenizer
     end, pad = tokenizer.convert_tokens_to_ids([END, "<|endoftext|>"])
-    audio = dict(
-        d_model=160,
-        encoder_layers=4,
-        encoder_attention_heads=4,
-        encoder_ffn_dim=512,
-        downsample_hidden_size=32,
-        num_mel_bins=128,
-        output_dim=160,
-        n_window=50,
-        n_window_infer=800,
-    )
-    text = dict(
-        vocab_size=512,
-        hidden_size=160,
-        num_hidden_layers=3,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=32,
-        intermediate_size=448,
-        max_position_embeddings=8192,
-        rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        rms_norm_eps=1e-6,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=end,
-        pad_token_id=pad,
-    )
+    audio = {
+        "d_model": 160,
+        "encoder_layers": 4,
+        "encoder_attention_heads": 4,
+        "encoder_ffn_dim": 512,
+        "downsample_hidden_size": 32,
+        "num_mel_bins": 128,
+        "output_dim": 160,
+        "n_window": 50,
+        "n_window_infer": 800,
+    }
+    text = {
+        "vocab_size": 512,
+        "hidden_size": 160,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 32,
+        "intermediate_size": 448,
+        "max_position_embeddings": 8192,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
+        "rms_norm_eps": 1e-6,
+        "tie_word_embeddings": True,
+        "bos_token_id": None,
+        "eos_token_id": end,
+        "pad_token_id": pad,
+    }
     return Qwen3ASRConfig(
         audio_config=audio,
         text_config=text,

@@ -3,13 +3,13 @@
 Any other text still has tokens (its bytes), so that contexts may say what they like.
 """
 
-from collections.abc import Sequence
+import json
 
 from tokenizers import Tokenizer, models, trainers
 from tokenizers.pre_tokenizers import ByteLevel
 from transformers import Qwen2Tokenizer, Qwen3ASRFeatureExtractor, Qwen3ASRProcessor
 
-from .words import ALL_WORDS, WORDS, joined
+from .words import ALL_WORDS, WORDS
 
 AUDIO = "<|audio_pad|>"
 TAG = "<asr_text>"
@@ -69,9 +69,8 @@ def build_tokenizer() -> Qwen2Tokenizer:
     )
     bpe.train_from_iterator(corpus, trainer)
     merges = [tuple(pair) for pair in _merges(bpe)]
-    vocabulary = {token: index for token, index in bpe.get_vocab().items()}
     tokenizer = Qwen2Tokenizer(
-        vocab=dict(sorted(vocabulary.items(), key=lambda item: item[1])),
+        vocab=dict(sorted(bpe.get_vocab().items(), key=lambda item: item[1])),
         merges=merges,
         pad_token="<|endoftext|>",
         eos_token=END,
@@ -89,8 +88,6 @@ def build_tokenizer() -> Qwen2Tokenizer:
 
 
 def _merges(bpe: Tokenizer) -> list[list[str]]:
-    import json
-
     return [
         pair.split(" ") if isinstance(pair, str) else pair
         for pair in json.loads(bpe.to_str())["model"]["merges"]

@@ -20,18 +20,21 @@ import soxr
 from .words import PINYIN
 
 SAMPLE_RATE_HZ = 16_000
-_DIALECTS = (
+_DIALECT_NAMES = (
     "en-gb en-us en-gb-scotland en-gb-x-gbclan en-gb-x-rp en-gb-x-gbcwmd en-029 en-us-nyc"
-).split()
-_VARIANTS = (
+)
+_VARIANT_NAMES = (
     "f1 f2 f3 f5 m1 m2 m3 m5 m6 m7 m8 Alex Alicia Andrea Andy Annie Denis Diogo Henrique Hugo "
     "Jacky Lee Marco Mario Michael Mike Nguyen adam anika antonio aunty belinda benjamin boris "
     "caleb david ed edward edward2 grandma grandpa gustave iven iven2 iven3 john kaukovalta klatt "
     "klatt2 klatt3 linda marcelo max michel miguel norbert pablo paul pedro quincy rob robert "
     "sandro steph steph2 travis victor zac"
-).split()
-_HELD_OUT_VARIANTS = "m4 f4 Gene shelby".split()
+)
+_DIALECTS = _DIALECT_NAMES.split()
+_VARIANTS = _VARIANT_NAMES.split()
+_HELD_OUT_VARIANTS = ("m4", "f4", "Gene", "shelby")
 _FESTIVAL_VOICE = Path("/usr/share/festival/voices/english/ked_diphone")
+_PROGRAMS = ("espeak-ng", "flite", "festival")
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,6 @@ def missing_packages() -> list[str]:
     except ImportError:
         missing.append("py_nanotts (PyPI: pip install py-nanotts)")
     return missing
-
-
-_PROGRAMS = ("espeak-ng", "flite", "festival")
 
 
 def draw_voice(language: str, rng: random.Random, unseen: bool) -> Voice:

@@ -7,24 +7,20 @@ import hashlib
 import random
 from collections.abc import Sequence
 
+_ENGLISH = """
+zero one two three four five six seven eight nine
+yes no up down left right on off stop go start open close play pause next back
+red green blue black white hello thanks
+"""
+_SPANISH = "cero uno dos tres cuatro cinco seis siete ocho nueve sí rojo verde azul hola mañana"
+_PINYIN = "ling2 yi1 er4 san1 si4 wu3 liu4 qi1 ba1 jiu3"
 WORDS = {
-    "English": (
-        "zero one two three four five six seven eight nine yes no up down left right on off stop go "
-        "start open close play pause next back red green blue black white hello thanks"
-    ).split(),
-    "Spanish": (
-        "cero uno dos tres cuatro cinco seis siete ocho nueve sí rojo verde azul hola mañana"
-    ).split(),
+    "English": _ENGLISH.split(),
+    "Spanish": _SPANISH.split(),
     "Chinese": list("零一二三四五六七八九"),
 }
 # espeak's Mandarin voice misreads single characters; numbered pinyin it reads right.
-PINYIN = dict(
-    zip(
-        WORDS["Chinese"],
-        "ling2 yi1 er4 san1 si4 wu3 liu4 qi1 ba1 jiu3".split(),
-        strict=True,
-    )
-)
+PINYIN = dict(zip(WORDS["Chinese"], _PINYIN.split(), strict=True))
 ALL_WORDS = [word for words in WORDS.values() for word in words]
 LANGUAGES = {"English": 0.54, "Spanish": 0.23, "Chinese": 0.23}  # shares of the clips
 LENGTHS = {1: 24, 2: 19, 3: 17, 4: 13, 5: 9, 6: 6, 7: 5, 8: 4, 10: 2, 12: 1}  # words: weight
