@@ -12,9 +12,9 @@ _SLOPES = (0.0, 0.25, 0.5, 1.0)  # amplitude over frequency: white, pinker, pink
 
 def stretched(samples: np.ndarray, speed: float) -> np.ndarray:
     """Faster (and higher) by the factor `speed`, by linear interpolation."""
-    positions = np.arange(0, len(samples) - 1, speed, dtype=np.float32)
+    positions = np.arange(int((len(samples) - 1) / speed)) * speed
     low = positions.astype(np.int32)
-    share = positions - low.astype(np.float32)
+    share = (positions - low).astype(np.float32)
     return samples[low] * (1 - share) + samples[low + 1] * share
 
 
@@ -24,7 +24,7 @@ def silence(seconds: float) -> np.ndarray:
 
 def padding_seconds(rng: np.random.Generator) -> float:
     """Silence before or after the speech: mostly short, sometimes up to two seconds."""
-    return float(rng.uniform(0.4, 2.1) if rng.random() < 0.2 else rng.uniform(0.0, 0.4))
+    return float(rng.uniform(0.3, 2.1) if rng.random() < 0.15 else rng.uniform(0.0, 0.3))
 
 
 class Noises:

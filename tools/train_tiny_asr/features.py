@@ -18,7 +18,7 @@ class Features:
         self._filters = torch.from_numpy(filters).float().T.contiguous()
         self._hertz = np.argmax(filters, axis=0) * 40.0  # the middle of each bin, (128,)
         self._window = torch.hann_window(400)
-        self._warps = [_warp(factor) for factor in np.linspace(0.85, 1.17, _WARPS)]
+        self._warps = [_warp(factor) for factor in np.linspace(0.87, 1.15, _WARPS)]
 
     def __call__(self, samples: np.ndarray, rng: np.random.Generator | None = None) -> Tensor:
         """(n,) float32 to (128, n // 160) float32; with `rng`, as if by another voice and line."""
@@ -34,18 +34,18 @@ class Features:
 
     def _distorted(self, mel: Tensor, rng: np.random.Generator) -> Tensor:
         """Another vocal tract (bins moved along the axis), an equaliser, bands lost."""
-        if rng.random() < 0.75:
+        if rng.random() < 0.5:
             mel = self._warps[rng.integers(_WARPS)] @ mel
         gain = np.zeros(BINS)
-        if rng.random() < 0.75:
+        if rng.random() < 0.5:
             knots = np.log([100, 300, 650, 1500, 3500, 8000])
             gain += np.interp(np.log(self._hertz + 60), knots, rng.normal(0, 0.3, 6))
-        if rng.random() < 0.3:
+        if rng.random() < 0.2:
             cutoff = rng.choice([3400, 3800, 4000, 5500, 7000]) * rng.uniform(0.95, 1.02)
             gain -= np.clip((self._hertz - cutoff) / rng.uniform(20, 80), 0, 10)
-        if rng.random() < 0.15:
+        if rng.random() < 0.1:
             gain -= np.clip((rng.uniform(80, 300) - self._hertz) / 40, 0, 10)
-        if rng.random() < 0.3:
+        if rng.random() < 0.2:
             low = rng.integers(0, BINS - 16)
             gain[low : low + rng.integers(4, 17)] -= 3
         return (mel + torch.from_numpy(gain).float()[:, None]).clamp_min(-10.0)

@@ -71,7 +71,7 @@ class Training:
                 seconds = (time.monotonic() - self._began) / (self._step - first)
                 done = f"step {self._step} ({self._progress:.0%}, {seconds:.2f} s each)"
                 print(f"{done} loss {loss:.3f} norm {norm:.2f}", flush=True)
-            if self._rank == 0 and self._step % 250 == 0:
+            if self._rank == 0 and self._step % 100 == 0:
                 self._save()
             if self._rank == 0 and self._step % 1000 == 0:
                 self._report()
