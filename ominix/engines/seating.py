@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler
 
+from ominix.engines import threads
 from ominix.engines.chat_model import ChatModel
 from ominix.engines.pace import Pace
 from ominix.engines.prefixes import Caches, Prefixes
@@ -57,6 +59,7 @@ class Seating:
         self._room = room
         self._seats = seats
         self._pace = Pace()
+        self._threads = threads.find()
         self._queue: deque[Seat] = deque()
         self._seated: dict[int, Seat] = {}
         self._generator = BatchGenerator(
@@ -90,6 +93,9 @@ class Seating:
 
     def step(self) -> list[Token]:
         """A token for each that answers, a piece of prompt for those that read."""
+        if self._threads and self._threads.due:
+            mx.synchronize(self._generator.stream)
+            self._threads.tune()
         self._seat_waiting()
         reading = [seat for seat in self._seated.values() if seat.unread > 1]
         beside = len(reading) < len(self._seated)
