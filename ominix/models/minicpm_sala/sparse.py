@@ -1,0 +1,147 @@
+"""The `minicpm4` layer: softmax attention without positions, dense when short, block-sparse when long.
+
+A call is sparse if its sequence has `dense_len` tokens or more after it. Every sequence of a batch is
+attended by itself, so none depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+import mlx.core as mx
+from mlx import nn
+
+from ominix.models.minicpm_sala import blocks
+from ominix.models.minicpm_sala.cache import Buffer, SparseCache, SparseSequence, Span, complete_windows
+from ominix.models.minicpm_sala.config import ModelArgs
+
+SCORES = 2**26  # attention scores that one slice of rows may hold at once: 256 MB of float32
+GATHER_FROM = 4  # times the tokens a row reads: from there on copying them is cheaper than masking
+GATHERED_ROWS = 16  # rows whose selected blocks are copied together
+
+
+class SparseAttention(nn.Module):
+    def __init__(self, args: ModelArgs) -> None:
+        super().__init__()
+        H, Hk, dim, bias = args.num_attention_heads, args.num_key_value_heads, args.hidden_size, args.attention_bias
+        D = dim // H
+        self.kv_heads, self.group, self.head_dim = Hk, H // Hk, D
+        self.scale = D**-0.5
+        self._config = args.sparse
+        self.q_proj = nn.Linear(dim, H * D, bias=bias)
+        self.k_proj = nn.Linear(dim, Hk * D, bias=bias)
+        self.v_proj = nn.Linear(dim, Hk * D, bias=bias)
+        self.o_proj = nn.Linear(H * D, dim, bias=bias)
+        if args.attn_use_output_gate:
+            self.o_gate = nn.Linear(dim, H * D, bias=bias)
+
+    def __call__(self, x: mx.array, cache: SparseCache) -> mx.array:
+        B, T, _ = x.shape
+        Hk, G, D = self.kv_heads, self.group, self.head_dim
+        q = self.q_proj(x).reshape(B, T, Hk, G, D).transpose(0, 2, 3, 1, 4)  # (B, Hk, G, T, D)
+        k, v = (
+            p(x).reshape(B, T, Hk, D).transpose(0, 2, 1, 3) for p in (self.k_proj, self.v_proj)
+        )
+        o = mx.stack(
+            [
+                self._row(q[b], k[b], v[b], span, sequence)
+                for b, (span, sequence) in enumerate(cache.take(B, T))
+            ]
+        )  # (B, Hk, G, T, D)
+        o = o.transpose(0, 3, 1, 2, 4).reshape(B, T, -1)
+        if "o_gate" in self:
+            o = o * mx.sigmoid(self.o_gate(x))
+        return self.o_proj(o)
+
+    def _row(
+        self, q: mx.array, k: mx.array, v: mx.array, span: Span, sequence: SparseSequence
+    ) -> mx.array:
+        """One row of the batch: q (Hk, G, T, D); k, v (Hk, T, D). Padding columns come out as zeros."""
+        T, own = q.shape[2], slice(span.start, span.stop)
+        if span.start == span.stop:
+            return mx.zeros_like(q)
+        sequence.append(k[:, own], v[:, own])
+        o = self._attend(q[:, :, own], sequence)
+        if o.shape[2] == T:
+            return o
+        return mx.pad(o, [(0, 0), (0, 0), (span.start, T - span.stop), (0, 0)])
+
+    def _attend(self, q: mx.array, sequence: SparseSequence) -> mx.array:
+        """q (Hk, G, n, D): the last n tokens of the sequence, in slices of rows that bound memory."""
+        L, n, config = sequence.length, q.shape[2], self._config
+        sparse = L >= config.dense_len and L > config.selected_tokens
+        if sparse:
+            sequence.compress()
+        gather = n == 1 or L > GATHER_FROM * config.selected_tokens
+        outputs, row = [], L - n
+        while row < L:
+            if not sparse or row < config.selected_tokens:
+                read, rows = self._read_all, SCORES // (self.kv_heads * self.group * L)
+                end = min(L, row + max(1, rows), config.selected_tokens if sparse else L)
+            elif gather:
+                read, end = self._read_gathered, min(L, row + GATHERED_ROWS)
+            else:
+                rows = SCORES // (self.kv_heads * self.group * L)
+                read, end = self._read_masked, min(L, row + max(1, rows))
+            outputs.append(read(q[:, :, row - L + n : end - L + n], sequence, row, end))
+            row = end
+        return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
+
+    def _read_all(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        """Rows row .. end - 1 over everything before them."""
+        Hk, G, R, D = q.shape
+        k, v = sequence.keys.first(end)[None], sequence.values.first(end)[None]
+        mask = "causal" if R > 1 else None
+        o = mx.fast.scaled_dot_product_attention(
+            q.reshape(1, Hk * G, R, D), k, v, scale=self.scale, mask=mask
+        )
+        return o.reshape(Hk, G, R, D)
+
+    def _chosen(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        fine, coarse = (
+            tier.first(complete_windows(end, stride))
+            for tier, stride in zip((sequence.fine, sequence.coarse), sequence.strides, strict=True)
+        )
+        return blocks.select(q.astype(mx.float32) * self.scale, fine, coarse, row, self._config)
+
+    def _read_masked(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        """The same result as gathering; cheaper while the blocks left out are few."""
+        chosen = mx.repeat(self._chosen(q, sequence, row, end), self._config.block_size, axis=-1)
+        mask = chosen[..., :end] & (mx.arange(end) <= mx.arange(row, end)[:, None])  # (Hk, R, end)
+        k, v = sequence.keys.first(end)[:, None], sequence.values.first(end)[:, None]
+        return mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale, mask=mask[:, None])
+
+    def _read_gathered(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        """Copies each row's blocks together. Their number is the same for all rows from
+        selected_tokens on, and a row's own block, which is partly ahead of it, comes last.
+        """
+        Hk, G, R, D = q.shape
+        K, size = self._config.selected_blocks, self._config.block_size
+        chosen = self._chosen(q, sequence, row, end)
+        NB = chosen.shape[-1]
+        index = mx.sort(mx.where(chosen, mx.arange(NB), NB), axis=-1)[..., :K]  # (Hk, R, K)
+        k, v = (_blocks(a, index, size) for a in (sequence.keys, sequence.values))
+        count = (K - 1) * size + mx.arange(row, end) % size + 1  # tokens each row sees
+        if R == 1:
+            n = (K - 1) * size + row % size + 1
+            k, v = (a.reshape(1, Hk, K * size, D)[:, :, :n] for a in (k, v))
+            q1 = q.reshape(1, Hk * G, 1, D)
+            o = mx.fast.scaled_dot_product_attention(q1, k, v, scale=self.scale)
+            return o.reshape(Hk, G, 1, D)
+        mask = mx.broadcast_to(mx.arange(K * size) < count[:, None], (Hk, R, K * size))
+        k, v = (a.reshape(Hk * R, 1, K * size, D) for a in (k, v))
+        o = mx.fast.scaled_dot_product_attention(
+            q.transpose(0, 2, 1, 3).reshape(Hk * R, 1, G, D),
+            k,
+            v,
+            scale=self.scale,
+            mask=mask.reshape(Hk * R, 1, 1, K * size),
+        )
+        return o.reshape(Hk, R, G, D).transpose(0, 2, 1, 3)
+
+
+def _blocks(buffer: Buffer, index: mx.array, size: int) -> mx.array:
+    """index (Hk, R, K) -> the storage's blocks (Hk, R, K, size, D)."""
+    assert buffer.storage is not None
+    Hk, capacity, D = buffer.storage.shape
+    n = capacity // size
+    flat = index + (mx.arange(Hk) * n)[:, None, None]
+    return mx.take(buffer.storage.reshape(Hk * n, size, D), flat, axis=0)
