@@ -1,7 +1,8 @@
 """Which blocks of the past a token reads: InfLLM-v2's selection, as pure functions.
 
-Row r of KV head g reads the first blocks, its own and the ones just before it, and of the others those
-whose compressed keys answer it best. All G query heads of a KV head share the choice. float32.
+Row r of KV head g reads the first blocks, its own and the ones just before it, and of the others
+those whose compressed keys answer it best. All G query heads of a KV head share the choice, which
+is made in float32.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ def fine_weights(
     """How well each fine window answers each row, summed over the group's heads: (Hk, R, n1).
 
     exp(q . fine) over the sum of exp(q . coarse), not a softmax: the reference normalises tier 1 by
-    tier 2. Only windows that end at or before the row count; a row before the first coarse window gets 0.
+    tier 2. Only windows that end at or before the row count; a row before the first coarse window
+    gets 0.
     """
     q = q.astype(mx.float32)
     s1 = q @ fine.astype(mx.float32)[:, None].swapaxes(-1, -2)  # (Hk, G, R, n1)
@@ -65,8 +67,8 @@ def block_scores(p: mx.array, NB: int, config: SparseConfig) -> mx.array:
 
 
 def top_blocks(score: mx.array, rows: mx.array, config: SparseConfig) -> mx.array:
-    """score (Hk, R, NB) -> true for the blocks read. Of equal scores the lower block wins: neighbours
-    that share their best window tie exactly and often.
+    """score (Hk, R, NB) -> true for the blocks read. Of equal scores the lower block wins:
+    neighbours that share their best window tie exactly and often.
     """
     NB = score.shape[-1]
     block, own = mx.arange(NB), rows[:, None] // config.block_size

@@ -1,8 +1,8 @@
 """What the layers remember of each sequence, alone or in a batch.
 
 The two caches have the members that mlx-lm's generators call: merge, extend, filter, extract,
-prepare, finalize, size, empty, nbytes, state. A sequence's tokens are stored from its position 0 on,
-without padding, and lengths are plain integers, so every sequence of a batch follows its own length.
+prepare, finalize, size, empty, nbytes, state. A sequence's tokens are stored from its position 0
+on, without padding, and lengths are plain integers: every sequence of a batch follows its own.
 Knows nothing about attention.
 """
 
@@ -28,7 +28,7 @@ class Span:
 
 @dataclass
 class Row:
-    """One sequence of a batch: how many tokens it has seen, which of the coming ones are padding."""
+    """A sequence of a batch: how many tokens it has seen, which of the coming ones are padding."""
 
     offset: int = 0
     skip: int = 0  # padding before its next token
@@ -58,7 +58,7 @@ class BatchedCache:
         lengths: Sequence[int] | None = None,
         right_padding: Sequence[int] | None = None,
     ) -> None:
-        """The coming calls carry padding: columns before a row's tokens, or after `lengths` of them.
+        """The coming calls carry padding: before a row's tokens, or after `lengths` of them.
 
         `right_padding` is what `lengths` leaves of the longest row and adds nothing.
         """
@@ -116,7 +116,7 @@ class LightningCache(BatchedCache):
             self.recurrent_state = mx.concatenate([mine, theirs])
         self.rows = self.rows + other.rows
 
-    def filter(self, batch_indices: Sequence[int]) -> None:
+    def filter(self, batch_indices: list[int]) -> None:
         self.rows = [self.rows[i] for i in batch_indices]
         if self.recurrent_state is not None:
             self.recurrent_state = self.recurrent_state[mx.array(batch_indices)]
@@ -138,7 +138,7 @@ class LightningCache(BatchedCache):
 
 
 class Buffer:
-    """An array (Hk, n, D) that grows at its end. Growth adds an eighth, so a token costs a constant.
+    """An array (Hk, n, D) that grows at its end, by an eighth, so that a token costs a constant.
 
     Its capacity is a multiple of `step`. Copies share the storage until one of them writes.
     """
@@ -244,7 +244,7 @@ class SparseCache(BatchedCache):
         self.rows = self.rows + other.rows
         self.sequences = self.sequences + other.sequences
 
-    def filter(self, batch_indices: Sequence[int]) -> None:
+    def filter(self, batch_indices: list[int]) -> None:
         self.rows = [self.rows[i] for i in batch_indices]
         self.sequences = [self.sequences[i] for i in batch_indices]
 

@@ -2,8 +2,8 @@
 
     S <- gamma * S + k v^T,   o = scale * S^T q,   gamma_h = exp(-slope_h)
 
-float32 throughout. One token takes the recurrence itself, several take its chunked form, which is the
-same sum in another order (simple gated linear attention; see the docstrings).
+float32 throughout. One token takes the recurrence itself, several take its chunked form, which is
+the same sum in another order (simple gated linear attention).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CHUNK = 128  # tokens; the work within a chunk grows with its square
 
 
 def decay_slopes(H: int) -> list[float]:
-    """ALiBi slopes of H heads (Press et al. 2022), from fast decay to slow; the same in every layer."""
+    """ALiBi slopes of H heads (Press et al. 2022), fast decay first; the same in every layer."""
     P = 2 ** int(math.log2(H))  # the largest power of two
     slopes = [2 ** (-8 * (h + 1) / P) for h in range(P)]
     return slopes if P == H else slopes + decay_slopes(2 * P)[0::2][: H - P]
@@ -29,7 +29,10 @@ def decay_slopes(H: int) -> list[float]:
 def recurrent_step(
     S: mx.array, q: mx.array, k: mx.array, v: mx.array, gamma: mx.array
 ) -> tuple[mx.array, mx.array]:
-    """One token. S (B, H, Dk, Dv); q, k, v (B, H, 1, D); gamma (H, 1, 1). Returns o (B, H, 1, Dv), S."""
+    """One token: S (B, H, Dk, Dv); q, k, v (B, H, 1, D); gamma (H, 1, 1).
+
+    Returns o (B, H, 1, Dv) and the new S.
+    """
     S = gamma * S + k.swapaxes(-1, -2) * v
     return q @ S, S
 
@@ -51,7 +54,12 @@ def chunked(
     before = mx.zeros_like(seen[:, None, :1])
     for start in range(0, T, CHUNK):
         cut = slice(start, min(start + CHUNK, T))
-        qc, kc, vc, at = q[:, :, cut], k[:, :, cut], v[:, :, cut], seen[:, None, cut]  # at (B, 1, c)
+        qc, kc, vc, at = (
+            q[:, :, cut],
+            k[:, :, cut],
+            v[:, :, cut],
+            seen[:, None, cut],
+        )  # at (B, 1, c)
         end = at[..., -1:]
         since = _decay(slopes, (at - before)[..., None])  # (B, H, c, 1), of what S holds
         until = _decay(slopes, (end - at)[..., None])
@@ -63,8 +71,9 @@ def chunked(
 
 
 def _decay(slopes: mx.array, distance: mx.array) -> mx.array:
-    """gamma ** distance, distance (B, 1, m, n) -> (B, H, m, n). Taken from differences of positions:
-    gamma ** -127 alone would overflow float32.
+    """gamma ** distance, distance (B, 1, m, n) -> (B, H, m, n).
+
+    Always of a difference of positions: gamma ** -127 alone would overflow float32.
     """
     return mx.exp(-slopes[:, None, None] * mx.maximum(distance, 0))
 
@@ -137,8 +146,15 @@ class LightningAttention(nn.Module):
         column = mx.arange(T)
         if not padded:
             return chunked(S, q, k, v, self._slopes, column[None] + 1)
-        start, stop = (mx.array([getattr(s, end) for s in spans])[:, None] for end in ("start", "stop"))
+        start, stop = (
+            mx.array([getattr(s, end) for s in spans])[:, None] for end in ("start", "stop")
+        )
         own = (column >= start) & (column < stop)  # (B, T)
         return chunked(
-            S, q, k * own[:, None, :, None], v, self._slopes, mx.clip(column + 1, start, stop) - start
+            S,
+            q,
+            k * own[:, None, :, None],
+            v,
+            self._slopes,
+            mx.clip(column + 1, start, stop) - start,
         )

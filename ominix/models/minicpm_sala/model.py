@@ -1,12 +1,14 @@
 """MiniCPM-SALA: lightning (linear) and block-sparse softmax layers in turn, scaled the muP way.
 
-The interface is mlx-lm's: Model, ModelArgs, make_cache, sanitize. Attribute names are the checkpoint's.
+The interface is mlx-lm's: Model, ModelArgs, make_cache, sanitize. Attribute names are the
+checkpoint's.
 Knows nothing about files and tokens' meaning.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mlx.core as mx
 from mlx import nn
@@ -42,7 +44,7 @@ class DecoderLayer(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(args.hidden_size, eps=args.rms_norm_eps)
         self.residual_scale = args.scale_depth / math.sqrt(args.num_hidden_layers)
 
-    def __call__(self, h: mx.array, cache: Cache) -> mx.array:
+    def __call__(self, h: mx.array, cache: Any) -> mx.array:  # Any: of the mixer's own kind
         h = h + self.residual_scale * self.self_attn(self.input_layernorm(h), cache)
         return h + self.residual_scale * self.mlp(self.post_attention_layernorm(h))
 
@@ -75,7 +77,7 @@ class Model(nn.Module):
         self.lm_head = nn.Linear(args.hidden_size, args.vocab_size, bias=False)
 
     def __call__(self, inputs: mx.array, cache: list[Cache] | None = None) -> mx.array:
-        """inputs (B, T) -> float32 logits (B, T, V). Without a cache the text begins and ends here."""
+        """inputs (B, T) -> float32 logits (B, T, V). Without a cache this is the whole text."""
         return self.logits(self.model(inputs, self.make_cache() if cache is None else cache))
 
     def logits(self, h: mx.array) -> mx.array:

@@ -1,7 +1,7 @@
-"""The `minicpm4` layer: softmax attention without positions, dense when short, block-sparse when long.
+"""The `minicpm4` layer: softmax attention without positions, block-sparse when the text is long.
 
-A call is sparse if its sequence has `dense_len` tokens or more after it. Every sequence of a batch is
-attended by itself, so none depends on its neighbours.
+A call is sparse if its sequence has `dense_len` tokens or more after it. Every sequence of a batch
+is attended by itself, so none depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -10,7 +10,13 @@ import mlx.core as mx
 from mlx import nn
 
 from ominix.models.minicpm_sala import blocks
-from ominix.models.minicpm_sala.cache import Buffer, SparseCache, SparseSequence, Span, complete_windows
+from ominix.models.minicpm_sala.cache import (
+    Buffer,
+    Span,
+    SparseCache,
+    SparseSequence,
+    complete_windows,
+)
 from ominix.models.minicpm_sala.config import ModelArgs
 
 SCORES = 2**26  # attention scores that one slice of rows may hold at once: 256 MB of float32
@@ -21,7 +27,12 @@ GATHERED_ROWS = 16  # rows whose selected blocks are copied together
 class SparseAttention(nn.Module):
     def __init__(self, args: ModelArgs) -> None:
         super().__init__()
-        H, Hk, dim, bias = args.num_attention_heads, args.num_key_value_heads, args.hidden_size, args.attention_bias
+        H, Hk, dim, bias = (
+            args.num_attention_heads,
+            args.num_key_value_heads,
+            args.hidden_size,
+            args.attention_bias,
+        )
         D = dim // H
         self.kv_heads, self.group, self.head_dim = Hk, H // Hk, D
         self.scale = D**-0.5
@@ -37,9 +48,7 @@ class SparseAttention(nn.Module):
         B, T, _ = x.shape
         Hk, G, D = self.kv_heads, self.group, self.head_dim
         q = self.q_proj(x).reshape(B, T, Hk, G, D).transpose(0, 2, 3, 1, 4)  # (B, Hk, G, T, D)
-        k, v = (
-            p(x).reshape(B, T, Hk, D).transpose(0, 2, 1, 3) for p in (self.k_proj, self.v_proj)
-        )
+        k, v = (p(x).reshape(B, T, Hk, D).transpose(0, 2, 1, 3) for p in (self.k_proj, self.v_proj))
         o = mx.stack(
             [
                 self._row(q[b], k[b], v[b], span, sequence)
@@ -54,7 +63,7 @@ class SparseAttention(nn.Module):
     def _row(
         self, q: mx.array, k: mx.array, v: mx.array, span: Span, sequence: SparseSequence
     ) -> mx.array:
-        """One row of the batch: q (Hk, G, T, D); k, v (Hk, T, D). Padding columns come out as zeros."""
+        """One row of the batch: q (Hk, G, T, D); k, v (Hk, T, D). Padding comes out as zeros."""
         T, own = q.shape[2], slice(span.start, span.stop)
         if span.start == span.stop:
             return mx.zeros_like(q)
@@ -65,12 +74,12 @@ class SparseAttention(nn.Module):
         return mx.pad(o, [(0, 0), (0, 0), (span.start, T - span.stop), (0, 0)])
 
     def _attend(self, q: mx.array, sequence: SparseSequence) -> mx.array:
-        """q (Hk, G, n, D): the last n tokens of the sequence, in slices of rows that bound memory."""
+        """q (Hk, G, n, D): the last n tokens of the sequence, in slices that bound memory."""
         L, n, config = sequence.length, q.shape[2], self._config
-        sparse = L >= config.dense_len and L > config.selected_tokens
+        sparse = config.dense_len <= L and config.selected_tokens < L
         if sparse:
             sequence.compress()
-        gather = n == 1 or L > GATHER_FROM * config.selected_tokens
+        gather = n == 1 or GATHER_FROM * config.selected_tokens < L
         outputs, row = [], L - n
         while row < L:
             if not sparse or row < config.selected_tokens:
@@ -95,7 +104,7 @@ class SparseAttention(nn.Module):
         )
         return o.reshape(Hk, G, R, D)
 
-    def _chosen(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+    def choose(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
         fine, coarse = (
             tier.first(complete_windows(end, stride))
             for tier, stride in zip((sequence.fine, sequence.coarse), sequence.strides, strict=True)
@@ -104,7 +113,7 @@ class SparseAttention(nn.Module):
 
     def _read_masked(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
         """The same result as gathering; cheaper while the blocks left out are few."""
-        chosen = mx.repeat(self._chosen(q, sequence, row, end), self._config.block_size, axis=-1)
+        chosen = mx.repeat(self.choose(q, sequence, row, end), self._config.block_size, axis=-1)
         mask = chosen[..., :end] & (mx.arange(end) <= mx.arange(row, end)[:, None])  # (Hk, R, end)
         k, v = sequence.keys.first(end)[:, None], sequence.values.first(end)[:, None]
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale, mask=mask[:, None])
@@ -115,7 +124,7 @@ class SparseAttention(nn.Module):
         """
         Hk, G, R, D = q.shape
         K, size = self._config.selected_blocks, self._config.block_size
-        chosen = self._chosen(q, sequence, row, end)
+        chosen = self.choose(q, sequence, row, end)
         NB = chosen.shape[-1]
         index = mx.sort(mx.where(chosen, mx.arange(NB), NB), axis=-1)[..., :K]  # (Hk, R, K)
         k, v = (_blocks(a, index, size) for a in (sequence.keys, sequence.values))
