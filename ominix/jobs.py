@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+DEFAULT_MAX_TOKENS = 2048
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -30,7 +32,7 @@ class ChatJob:
 
     messages: tuple[dict[str, Any], ...]  # role and content as strings, developer already system
     sampling: Sampling = Sampling()
-    max_tokens: int = 2048
+    max_tokens: int | None = None  # None: not asked for; DEFAULT_MAX_TOKENS or what the context holds
     stop: tuple[str, ...] = ()
     n: int = 1
     top_logprobs: int | None = None  # None: no logprobs; 0: those of the chosen tokens alone
@@ -39,7 +41,7 @@ class ChatJob:
 
 @dataclass(frozen=True)
 class TranscriptionJob:
-    """An audio file to write down. Events: Started, then Progress, Segment and Delta, then TranscriptionDone."""
+    """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
 
     path: str
     language: str | None = None  # an English name of the language table; None: the model's guess
@@ -151,4 +153,5 @@ class EngineSpec:
     kind: str
     path: str  # the model's folder; "" for engines without one
     slots: int  # jobs that may be aboard at once
-    memory_bytes: int | None = None  # the bound for caches; None: the engine's own choice
+    cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
+    limit_bytes: int | None = None  # resident memory at which the worker ends itself

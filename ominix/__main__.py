@@ -1,0 +1,152 @@
+"""The command line: argv and environment become a Config and options; nobody else reads either."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ominix.config import MIB, Config
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
+    parser = _parser(environ)
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 2
+    config = Config(home=Path(options.home).expanduser().absolute(), **_settings(options))
+    # Each command is imported only when it is run: `ominix serve` starts in a fraction of a second.
+    command = importlib.import_module(f"ominix.commands.{options.command.replace('-', '_')}")
+    return int(command.run(config, options))
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    given = vars(options)
+    fields = Config.__dataclass_fields__.keys() - {"home"}
+    settings = {key: given[key] for key in fields if given.get(key) is not None}
+    if given.get("max_upload_mib") is not None:
+        settings["max_upload_bytes"] = int(given["max_upload_mib"] * MIB)
+    if given.get("alias"):
+        settings["aliases"] = dict(given["alias"])
+    return settings
+
+
+def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ominix",
+        description="Speech recognition and chat on this machine, behind OpenAI's API.",
+    )
+    parser.add_argument("--version", action="version", version=metadata.version("ominix"))
+    parser.add_argument(
+        "--home",
+        default=environ.get("OMINIX_HOME", "~/.ominix"),
+        help="where models and settings live (OMINIX_HOME; default ~/.ominix)",
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="run the server"), environ)
+    return parser
+
+
+class _Flags:
+    """Adds flags whose defaults come from OMINIX_* variables; a variable's text is parsed like the flag's."""
+
+    def __init__(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+        self._parser = parser
+        self._environ = environ
+
+    def one(self, name: str, kind: Callable[[str], Any], text: str) -> None:
+        variable = _variable(name)
+        self._parser.add_argument(
+            f"--{name}", type=kind, default=self._environ.get(variable), help=f"{text} ({variable})"
+        )
+
+    def many(self, name: str, dest: str, kind: Callable[[str], Any], text: str) -> None:
+        """May be repeated; the variable separates with commas."""
+        variable = _variable(name)
+        given = [part.strip() for part in self._environ.get(variable, "").split(",") if part.strip()]
+        try:
+            default = [kind(part) for part in given]
+        except (ValueError, argparse.ArgumentTypeError) as error:
+            self._parser.error(f"{variable}: {error}")
+        self._parser.add_argument(
+            f"--{name}", dest=dest, action=_Extend, type=kind, default=tuple(default),
+            metavar=name.upper().replace("-", "_"), help=f"{text}; may be repeated ({variable})",
+        )  # fmt: skip
+
+    def switch(self, name: str, text: str) -> None:
+        variable = _variable(name)
+        on = self._environ.get(variable, "").lower() in ("1", "true", "yes", "on")
+        self._parser.add_argument(f"--{name}", action="store_true", default=on, help=f"{text} ({variable}=1)")
+
+
+class _Extend(argparse.Action):
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: Any = None) -> None:
+        setattr(namespace, self.dest, (*getattr(namespace, self.dest), values))
+
+
+def _variable(flag: str) -> str:
+    return "OMINIX_" + flag.upper().replace("-", "_")
+
+
+def _add_serve(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    flags = _Flags(parser, environ)
+    flags.one("host", str, "address to listen on, default 127.0.0.1")
+    flags.one("port", _port, "port to listen on, default 8080; 0 takes a free one")
+    flags.many("preload", "preload", str, "a model to load at the start")
+    flags.one("jobs-per-worker", _count, "requests one model holds, running and waiting; default 16")
+    flags.one("stall-seconds", _seconds, "silence after which a busy worker is killed; default 60")
+    flags.one("drain-seconds", _seconds, "how long running jobs may go on at the stop; default 30")
+    flags.one("max-upload-mib", _positive, "largest request in MiB, default 25")
+    flags.many("api-key", "api_keys", str, "a key that clients must send")
+    flags.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
+    flags.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
+    flags.many("alias", "alias", _alias, "NAME=MODEL: another name for a model")
+    flags.switch("insecure", "serve other machines without an API key")
+    flags.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
+    flags.switch("strict", "answer 500 when a response breaks its schema; for tests")
+    flags.switch("log-json", "log lines as JSON")
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1024")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds")
+    return value
+
+
+def _alias(text: str) -> tuple[str, str]:
+    name, equals, model = text.partition("=")
+    if not (name and equals and model):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=MODEL")
+    return name, model
+
+
+if __name__ == "__main__":
+    sys.exit(main())

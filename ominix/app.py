@@ -1,0 +1,40 @@
+"""create_app: collaborators in, WSGI application out. Routes stand here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import falcon
+from falcon import Request, Response
+
+from ominix.catalog import Catalog
+from ominix.config import Config
+from ominix.pool.pool import Pool
+from ominix.resources.chat_completions import ChatCompletions
+from ominix.resources.documents import Docs, OpenApi
+from ominix.resources.health import Health, Liveness
+from ominix.resources.models import Models
+from ominix.web import access
+from ominix.web.answers import Answers, install_error_handlers
+from ominix.web.gate import Gate
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def create_app(pool: Pool, catalog: Catalog, config: Config) -> WSGIApplication:
+    answers = Answers(strict=config.strict)
+    gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins)
+    app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
+    app.req_options.strip_url_path_trailing_slash = True
+    install_error_handlers(app)
+    models = Models(pool, catalog, answers)
+    app.add_route("/", Docs())
+    app.add_route("/docs", Docs())
+    app.add_route("/openapi.json", OpenApi())
+    app.add_route("/health", Health(pool, answers))
+    app.add_route("/livez", Liveness(answers))
+    app.add_route("/v1/models", models)
+    app.add_route("/v1/models/{model_id:path}", models, suffix="one")
+    app.add_route("/v1/chat/completions", ChatCompletions(pool, catalog, answers, config.max_upload_bytes))
+    return access.recorded(app)

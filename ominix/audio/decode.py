@@ -1,0 +1,78 @@
+"""An audio file -> float32 mono at 16 kHz, as a stream: hours take no more memory than a minute.
+
+Knows nothing about models, jobs or HTTP. What kind of file it is the bytes say, never the name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from ominix.audio import libav, pcm, resample, sniff
+from ominix.audio.piece import Piece, Samples
+from ominix.audio.refusals import too_long, unreadable
+
+_RATES_HZ = (2_000, 768_000)
+_MAX_CHANNELS = 32
+_LOUDEST = 1e6  # float files may exceed full scale (integers stored as floats); squares must stay finite
+
+
+def blocks(path: str, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
+    """The audio in blocks of (80000,) samples, five seconds; the last is shorter, none is empty.
+
+    `max_bytes` bounds the decoded samples of all channels, at their own rate, as float32. The
+    channels count alike in the mean. NaN and infinity become 0; what exceeds full scale stays.
+
+    A file that ends early is decoded as far as it goes, whatever its header says: streams have no
+    end mark, and whether an upload is whole HTTP tells. Frames that cannot be decoded are left
+    out. Where nothing can be read from some place on, the file is refused, not shortened.
+
+    Raises JobRefused (param "file") while it is iterated, at any block: code "audio_too_long"
+    beyond one of the bounds, else "invalid_audio_format".
+    """
+    with Path(path).open("rb", buffering=0) as file:
+        pieces = _bounded(_pieces(file), max_seconds, max_bytes)
+        empty = True
+        for block in resample.blocks(resample.resampled(_mono(pieces))):
+            empty = False
+            yield block
+        if empty:
+            raise unreadable("has 0 samples of audio")
+
+
+def _pieces(file: FileIO) -> Iterator[Piece]:
+    kind = sniff.kind(file)
+    sound = pcm.opened(file) if kind.demuxer in pcm.DEMUXERS else None
+    return libav.pieces(file, kind) if sound is None else pcm.pieces(sound)
+
+
+def _bounded(pieces: Iterable[Piece], max_seconds: float, max_bytes: int) -> Iterator[Piece]:
+    seconds, size = 0.0, 0
+    for piece in pieces:
+        _check(piece)
+        seconds += piece.seconds
+        size += piece.samples.nbytes
+        if seconds > max_seconds:
+            raise too_long(f"has more than the {max_seconds:g} seconds of audio that are allowed")
+        if size > max_bytes:
+            raise too_long(f"unpacks to more than the {max_bytes} bytes of samples that are allowed")
+        yield piece
+
+
+def _check(piece: Piece) -> None:
+    low, high = _RATES_HZ
+    if not low <= piece.sample_rate_hz <= high:
+        raise unreadable(f"claims {piece.sample_rate_hz} samples a second: {low} to {high} are possible")
+    channels = piece.samples.shape[1]
+    if not 1 <= channels <= _MAX_CHANNELS:
+        raise unreadable(f"claims {channels} channels: up to {_MAX_CHANNELS} are possible")
+
+
+def _mono(pieces: Iterable[Piece]) -> Iterator[tuple[Samples, int]]:
+    for samples, rate_hz in pieces:
+        finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        mean = finite.mean(axis=1, dtype=np.float64).astype(np.float32)
+        yield np.clip(mean, -_LOUDEST, _LOUDEST), rate_hz

@@ -1,0 +1,48 @@
+"""Mono samples at any rate -> blocks at 16 kHz, as a stream. Knows no files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import soxr
+
+from ominix.audio.piece import Samples
+
+SAMPLE_RATE_HZ = 16_000
+BLOCK_SAMPLES = 5 * SAMPLE_RATE_HZ
+
+_NOTHING = np.zeros(0, np.float32)
+
+
+def resampled(stretches: Iterable[tuple[Samples, int]]) -> Iterator[Samples]:
+    """Mono samples with their rate in Hz -> 16 kHz: round(n * 16000 / rate) in sum, no seams.
+
+    Where the rate changes, the one signal ends and another begins.
+    """
+    stream, current_hz = None, SAMPLE_RATE_HZ
+    for samples, rate_hz in stretches:
+        if rate_hz != current_hz:
+            if stream is not None:
+                yield stream.resample_chunk(_NOTHING, last=True)
+            stream = None if rate_hz == SAMPLE_RATE_HZ else _stream(rate_hz)
+            current_hz = rate_hz
+        yield samples if stream is None else stream.resample_chunk(samples)
+    if stream is not None:
+        yield stream.resample_chunk(_NOTHING, last=True)
+
+
+def _stream(rate_hz: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+
+
+def blocks(stretches: Iterable[Samples]) -> Iterator[Samples]:
+    """The same samples in blocks of BLOCK_SAMPLES; the last one is shorter."""
+    held = _NOTHING
+    for stretch in stretches:
+        held = np.concatenate((held, stretch))
+        while len(held) >= BLOCK_SAMPLES:
+            yield held[:BLOCK_SAMPLES].copy()
+            held = held[BLOCK_SAMPLES:]
+    if len(held):
+        yield held

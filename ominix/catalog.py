@@ -1,0 +1,198 @@
+"""What is in the models folder, what each is good for, and which one a name means.
+
+Reads config.json and file sizes, never weights. A broken folder is listed with what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ominix.config import SPEECH_ALIASES
+from ominix.errors import InvalidRequest, ModelNotFound
+
+# model_type -> task; what is not here is a chat model if mlx-lm has a module of that name.
+TASKS = {"qwen3_asr": "speech", "minicpm_sala": "chat", "qwen3_forced_aligner": "aligner"}
+ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
+# Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
+REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
+MAX_CONFIG_BYTES = 4 << 20
+# Models of the scripted engine: two that work, and one that cannot be loaded.
+SCRIPTED = {"scripted": Path(), "scripted-2": Path(), "scripted-broken": Path("broken")}
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model. `kind` names its engine; empty with `trouble` set: cannot be served, and why."""
+
+    id: str
+    path: Path
+    task: str
+    kind: str
+    owned_by: str = "local"
+    created: int = 0  # seconds since the epoch
+    size_bytes: int = 0
+    quantization: tuple[int, int] | None = None  # bits, group size
+    repo_id: str | None = None
+    downloaded_at: str | None = None
+    trouble: str | None = None
+
+
+class Catalog:
+    """A view of `folder`, read anew on each call: models come and go while the server runs."""
+
+    def __init__(
+        self, folder: Path, aliases: dict[str, str] | None = None, *, scripted: bool = False
+    ) -> None:
+        self._folder = folder
+        self._aliases = aliases or {}
+        self._scripted = scripted
+
+    def models(self) -> list[Model]:
+        found = [_read(path) for path in _folders(self._folder)]
+        if self._scripted:
+            found += [
+                Model(name, path, task="chat", kind="scripted", owned_by="ominix")
+                for name, path in SCRIPTED.items()
+            ]
+        return found
+
+    def get(self, name: str) -> Model:
+        """The model that `name` means: an id, an alias, or a repository's owner/id. Raises ModelNotFound."""
+        models = self.models()
+        by_id = {model.id: model for model in models}
+        for candidate in (name, self._aliases.get(name, ""), name.rpartition("/")[2]):
+            if candidate in by_id:
+                return by_id[candidate]
+        model = self._by_family(name, models)
+        if model is None:
+            raise ModelNotFound(_missing(name, models), param="model")
+        return model
+
+    @staticmethod
+    def _by_family(name: str, models: list[Model]) -> Model | None:
+        """Names of a kind of model rather than of a folder."""
+        if name in SPEECH_ALIASES:
+            return next((m for m in models if m.task == "speech" and m.kind), None)
+        wanted = _letters(name)
+        if wanted.startswith("minicpmsala"):
+            return next((m for m in models if "sala" in _letters(m.id) and m.kind), None)
+        return None
+
+    def for_task(self, name: str, task: str) -> Model:
+        """As `get`, for a request that needs a model of this task. Raises InvalidRequest if it is none."""
+        model = self.get(name)
+        if not model.kind:
+            raise InvalidRequest(
+                f"The model '{model.id}' cannot be served: {model.trouble}.",
+                param="model",
+                code="model_not_servable",
+            )
+        if model.task != task:
+            raise InvalidRequest(
+                f"The model '{model.id}' is a {model.task} model; this endpoint needs a {task} model.",
+                param="model",
+                code="model_not_supported",
+            )
+        return model
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text.lower() if c.isalpha())
+
+
+def _missing(name: str, models: list[Model]) -> str:
+    there = ", ".join(model.id for model in models) or "none"
+    return (
+        f"The model '{name}' does not exist here. Models here: {there}. "
+        "GET /v1/models lists them; put more into the models folder."
+    )
+
+
+def _folders(folder: Path) -> list[Path]:
+    try:
+        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _read(path: Path) -> Model:
+    try:
+        config = _config(path)
+        task = _task(config)
+        weights = any(path.glob("*.safetensors"))
+        trouble = None if weights else "it has no .safetensors files"
+    except (OSError, ValueError, RecursionError) as error:
+        config, task, trouble = {}, "unknown", _without_paths(error)
+    if task == "unknown" and trouble is None:
+        trouble = f"its model_type {config.get('model_type')!r} is not supported"
+    kind = ENGINES.get(task, "") if trouble is None else ""
+    return Model(
+        path.name,
+        path,
+        task=task,
+        kind=kind,
+        created=_created(path),
+        size_bytes=_size(path),
+        quantization=_quantization(config),
+        trouble=trouble if kind or trouble else f"no engine serves {task} models yet",
+    )
+
+
+def _without_paths(error: Exception) -> str:
+    return f"its config.json cannot be read ({type(error).__name__})"
+
+
+def _config(path: Path) -> dict[str, Any]:
+    file = path / "config.json"
+    if file.stat().st_size > MAX_CONFIG_BYTES:
+        raise ValueError("config.json is too large")
+    config = json.loads(file.read_text("utf-8"))
+    if not isinstance(config, dict):
+        raise ValueError("config.json is not an object")
+    return config
+
+
+def _task(config: dict[str, Any]) -> str:
+    model_type = str(config.get("model_type"))
+    if model_type in TASKS:
+        return TASKS[model_type]
+    return "chat" if model_type in REMAPPED or _mlx_lm_has(model_type) else "unknown"
+
+
+def _mlx_lm_has(model_type: str) -> bool:
+    if not model_type.replace("_", "").replace("-", "").isalnum():
+        return False
+    spec = importlib.util.find_spec("mlx_lm")  # finds the folder without importing it
+    folders = spec.submodule_search_locations if spec else None
+    name = model_type.replace("-", "_") + ".py"
+    return any((Path(folder) / "models" / name).is_file() for folder in folders or [])
+
+
+def _quantization(config: dict[str, Any]) -> tuple[int, int] | None:
+    found = config.get("quantization")
+    if not isinstance(found, dict):
+        return None
+    bits, group_size = found.get("bits"), found.get("group_size")
+    return (bits, group_size) if isinstance(bits, int) and isinstance(group_size, int) else None
+
+
+def _created(path: Path) -> int:
+    try:
+        return int(path.stat().st_mtime)
+    except OSError:
+        return 0
+
+
+def _size(path: Path) -> int:
+    total = 0
+    try:
+        for file in path.iterdir():
+            if file.is_file():
+                total += file.stat().st_size
+    except OSError:
+        return total
+    return total

@@ -1,0 +1,90 @@
+"""`ominix serve`: the server, its logs and its banner."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+from ominix import schemas
+from ominix.catalog import Catalog
+from ominix.config import Config
+from ominix.errors import OminixError
+from ominix.pool.pool import Pool
+from ominix.server import Server
+
+WORKER_SHARE = 0.9  # of the machine's memory: a worker that takes more ends itself, not the machine
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+INSECURE = (
+    "ominix: {host} is reachable from other machines: give an API key (--api-key or OMINIX_API_KEY), "
+    "or say --insecure if everyone who reaches it may use it."
+)
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    """The exit status: 0 after an orderly stop, 1 if the server could not start."""
+    if config.host not in LOOPBACK and not config.api_keys and not options.insecure:
+        print(INSECURE.format(host=config.host), file=sys.stderr)
+        return 1
+    _log_to_stderr(as_json=config.log_json)
+    schemas.warm()
+    catalog = Catalog(config.models_folder, config.aliases, scripted=config.scripted)
+    pool = Pool(
+        jobs_per_worker=config.jobs_per_worker,
+        stall_seconds=config.stall_seconds,
+        limit_bytes=int(_machine_bytes() * WORKER_SHARE),
+    )
+    server = Server(config, pool, catalog)
+    try:
+        host, port = server.bind()
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"ominix: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
+        return 1
+    print(banner(f"http://{f'[{host}]' if ':' in host else host}:{port}", catalog, config), flush=True)
+    for name in config.preload:
+        try:
+            pool.load(catalog.get(name))
+        except OminixError as error:
+            print(f"ominix: --preload: {error.message}", file=sys.stderr)
+            pool.close()
+            return 1
+    server.run()
+    return 0
+
+
+def _machine_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def banner(address: str, catalog: Catalog, config: Config) -> str:
+    models = catalog.models()
+    lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
+    lines += [f"  {m.id}  {m.task}{f'  not servable: {m.trouble}' if m.trouble else ''}" for m in models]
+    if not any(m.kind for m in models):
+        lines.append(f"No models yet: put an mlx model's folder into {config.models_folder}.")
+    return "\n".join(lines)
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": self.formatTime(record),
+            "level": record.levelname,
+            "logger": record.name,
+            **getattr(record, "fields", {"message": record.getMessage()}),  # set by web.access
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
+
+
+def _log_to_stderr(*, as_json: bool) -> None:
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if as_json else text)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue of tasks is no news

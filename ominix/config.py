@@ -1,0 +1,42 @@
+"""What the operator decides: one frozen dataclass, built in `__main__` from argv and environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1 << 20
+
+# OpenAI's names for its own speech models: clients that point at it keep working unchanged.
+SPEECH_ALIASES = (
+    "qwen3-asr",
+    "whisper-1",
+    "gpt-transcribe",
+    "gpt-4o-transcribe",
+    "gpt-4o-mini-transcribe",
+)
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of `ominix serve`. Times in seconds, sizes in bytes."""
+
+    home: Path
+    host: str = "127.0.0.1"
+    port: int = 8080
+    preload: tuple[str, ...] = ()
+    jobs_per_worker: int = 16
+    stall_seconds: float = 60.0  # a worker silent for longer with jobs aboard is killed
+    drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
+    max_upload_bytes: int = 25 * MIB  # OpenAI's limit
+    api_keys: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any
+    allowed_origins: tuple[str, ...] = ()  # browsers' origins that may call; none: CORS is off
+    aliases: dict[str, str] = field(default_factory=dict)  # name -> model id
+    scripted: bool = False  # serve the model "scripted", which obeys its prompt; for tests
+    strict: bool = False  # a response that breaks its schema is a 500 instead of a log line
+    log_json: bool = False
+
+    @property
+    def models_folder(self) -> Path:
+        return self.home / "models"

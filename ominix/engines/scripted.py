@@ -1,0 +1,171 @@
+"""An engine without a model that obeys its prompt: for tests and contract runs, never for users.
+
+The last message's first word is the verb:
+
+    sleep S     wait S seconds, then answer     tick S     wait S seconds after every token
+    raise       an exception                    segfault   SIGSEGV
+    hang        never return                    lock       the same with the interpreter locked
+    eat MIB     take so much memory, for good   exit N     end the process with that code
+    refuse      JobRefused                      fail       the Failed event
+    think       answer with reasoning first     say TEXT   TEXT itself, a word at a time
+
+Anything else is answered with `word0 word1 ...` up to max_tokens (at most 100,000), a token a step.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from ominix.errors import JobRefused
+from ominix.jobs import (
+    DEFAULT_MAX_TOKENS,
+    ChatDone,
+    ChatJob,
+    Delta,
+    EngineSpec,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Started,
+    TokenLogprob,
+)
+
+IDLE_SECONDS = 0.005  # a step in which every job sleeps
+
+
+def load(spec: EngineSpec) -> Scripted:
+    """Raises RuntimeError for a path that ends in "broken", so that failing loads can be tested."""
+    if spec.path.endswith("broken"):
+        raise RuntimeError(f"the weights at {spec.path} are scripted to be broken")
+    return Scripted()
+
+
+@dataclass
+class Script:
+    """One job on its way: the tokens still to come and when the next one is due."""
+
+    job: ChatJob
+    tokens: Iterator[str]
+    due: float
+    tick_seconds: float = 0.0
+    reasoning_left: int = 0
+    emitted: int = 0
+    failed: bool = False
+    started: bool = False
+    events: list[Event] = field(default_factory=list)
+
+
+class Scripted:
+    def __init__(self) -> None:
+        self._scripts: dict[int, Script] = {}
+        self._eaten: list[bytearray] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._scripts
+
+    def admit(self, job_id: int, job: Job) -> None:
+        if not isinstance(job, ChatJob):
+            raise JobRefused("the scripted model only chats", param="model")
+        prompt = str(job.messages[-1].get("content") or "hello")
+        verb, _, rest = prompt.partition(" ")
+        if verb == "refuse":
+            raise JobRefused("refused as asked", param="messages")
+        now = time.monotonic()
+        text = rest if verb == "say" else ""
+        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(100_000))
+        script = Script(job, words, due=now)
+        if verb == "sleep":
+            script.due = now + _number(rest)
+        elif verb == "tick":
+            script.tick_seconds = _number(rest)
+        elif verb == "think":
+            script.reasoning_left = 2
+        script.failed = verb == "fail"
+        self._scripts[job_id] = script
+        self._misbehave(verb, rest)
+
+    def _misbehave(self, verb: str, rest: str) -> None:
+        if verb == "raise":
+            raise RuntimeError("raised as asked")
+        if verb == "segfault":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif verb == "hang":
+            time.sleep(3600)
+        elif verb == "lock":
+            ctypes.PyDLL(None).sleep(3600)  # PyDLL keeps the interpreter lock
+        elif verb == "eat":
+            self._eaten += [bytearray(os.urandom(1) * (1 << 20)) for _ in range(int(_number(rest)))]
+        elif verb == "exit":
+            os._exit(int(_number(rest)))
+
+    def cancel(self, job_id: int) -> None:
+        self._scripts.pop(job_id, None)
+
+    def step(self) -> list[tuple[int, Event]]:
+        now = time.monotonic()
+        events: list[tuple[int, Event]] = []
+        for job_id, script in list(self._scripts.items()):
+            for event in self._advance(script, now):
+                events.append((job_id, event))
+                if isinstance(event, (ChatDone, Failed)):
+                    del self._scripts[job_id]
+        if not events and self._scripts:
+            time.sleep(IDLE_SECONDS)
+        return events
+
+    def _advance(self, script: Script, now: float) -> list[Event]:
+        events: list[Event] = []
+        if not script.started:
+            script.started = True
+            events.append(Started())
+        if script.due > now:
+            return events
+        if script.failed:
+            return [*events, Failed("failed as asked")]
+        token = next(script.tokens, None) if script.emitted < _limit(script.job) else None
+        if token is None:
+            return events + self._ending(script)
+        script.due = now + script.tick_seconds
+        script.emitted += 1
+        reasoning = script.reasoning_left > 0
+        script.reasoning_left -= reasoning
+        return events + [
+            Delta(token, index, reasoning, self._logprobs(script.job, token)) for index in range(script.job.n)
+        ]
+
+    @staticmethod
+    def _logprobs(job: ChatJob, token: str) -> tuple[TokenLogprob, ...]:
+        if job.top_logprobs is None:
+            return ()
+        likeliest = TokenLogprob(token, -0.5, tuple(token.encode()))
+        return (TokenLogprob(token, -0.5, likeliest.token_bytes, (likeliest,) * job.top_logprobs),)
+
+    @staticmethod
+    def _ending(script: Script) -> list[Event]:
+        job = script.job
+        reason = "length" if script.emitted >= _limit(job) else "stop"
+        prompt_tokens = sum(len(str(m.get("content") or "").split()) for m in job.messages)
+        done = ChatDone(prompt_tokens, script.emitted * job.n)
+        return [*(Finished(reason, index) for index in range(job.n)), done]
+
+
+def _limit(job: ChatJob) -> int:
+    return DEFAULT_MAX_TOKENS if job.max_tokens is None else job.max_tokens
+
+
+def _pieces(text: str) -> list[str]:
+    return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text or 0)
+    except ValueError:
+        return 0.0
