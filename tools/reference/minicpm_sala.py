@@ -83,9 +83,7 @@ def differences(folder: Path) -> Iterator[Difference]:
     inputs = json.loads((folder / "inputs.json").read_text())
     runs = inputs.get("runs") or {"": inputs}
     for run, facts in runs.items():
-        expected = mx.load(
-            str(folder / (f"expected_{run}.safetensors" if run else "expected.safetensors"))
-        )
+        expected = mx.load(str(folder / (f"expected_{run}.safetensors" if run else "expected.safetensors")))
         found = _trace(folder, mx.array(inputs["input_ids"]), facts["calls"], expected)
         atol = inputs["suggested_tolerance"]["float32_logits_atol"]
         prefill = facts.get("prefill_tokens", sum(facts["calls"]))

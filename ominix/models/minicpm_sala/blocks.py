@@ -14,9 +14,7 @@ import mlx.core as mx
 from ominix.models.minicpm_sala.config import SparseConfig
 
 
-def select(
-    q: mx.array, fine: mx.array, coarse: mx.array, first_row: int, config: SparseConfig
-) -> mx.array:
+def select(q: mx.array, fine: mx.array, coarse: mx.array, first_row: int, config: SparseConfig) -> mx.array:
     """q (Hk, G, R, D) of rows first_row .. first_row + R - 1, already scaled; fine (Hk, n1, D) and
     coarse (Hk, n2, D): the windows complete at the last row. Returns (Hk, R, NB), true where a row
     reads a block; NB counts the blocks up to the last row's own.

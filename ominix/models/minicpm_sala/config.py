@@ -90,9 +90,7 @@ class ModelArgs(BaseModelArgs):
 
     def __post_init__(self) -> None:
         known = SparseConfig.__dataclass_fields__
-        self.sparse = SparseConfig(
-            **{k: v for k, v in (self.sparse_config or {}).items() if k in known}
-        )
+        self.sparse = SparseConfig(**{k: v for k, v in (self.sparse_config or {}).items() if k in known})
         self._refuse_what_is_not_computed()
 
     @property

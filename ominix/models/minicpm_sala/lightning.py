@@ -116,9 +116,7 @@ class LightningAttention(nn.Module):
 
     def _heads(self, x: mx.array, spans: list[Span]) -> tuple[mx.array, mx.array, mx.array]:
         B, T, _ = x.shape
-        q, k, v = (
-            p(x).reshape(B, T, -1, self.head_dim) for p in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        q, k, v = (p(x).reshape(B, T, -1, self.head_dim) for p in (self.q_proj, self.k_proj, self.v_proj))
         if "q_norm" in self:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k, v = (a.transpose(0, 2, 1, 3) for a in (q, k, v))
@@ -146,9 +144,7 @@ class LightningAttention(nn.Module):
         column = mx.arange(T)
         if not padded:
             return chunked(S, q, k, v, self._slopes, column[None] + 1)
-        start, stop = (
-            mx.array([getattr(s, end) for s in spans])[:, None] for end in ("start", "stop")
-        )
+        start, stop = (mx.array([getattr(s, end) for s in spans])[:, None] for end in ("start", "stop"))
         own = (column >= start) & (column < stop)  # (B, T)
         return chunked(
             S,

@@ -57,14 +57,12 @@ class MiniCPMSALAModel(nn.Module):
         self.layers = [DecoderLayer(args, mixer_type) for mixer_type in args.mixer_types]
         self.norm = nn.RMSNorm(args.hidden_size, eps=args.rms_norm_eps)
 
-    def embed(self, tokens: mx.array) -> mx.array:
-        return self.embed_tokens(tokens) * self.scale_emb
-
     def __call__(self, tokens: mx.array, cache: list[Cache]) -> mx.array:
-        h = self.embed(tokens)
+        h: mx.array = self.embed_tokens(tokens) * self.scale_emb
         for layer, layer_cache in zip(self.layers, cache, strict=True):
             h = layer(h, layer_cache)
-        return self.norm(h)
+        normed: mx.array = self.norm(h)
+        return normed
 
 
 class Model(nn.Module):

@@ -36,6 +36,7 @@ class SparseAttention(nn.Module):
         D = dim // H
         self.kv_heads, self.group, self.head_dim = Hk, H // Hk, D
         self.scale = D**-0.5
+        self.scores_at_once = SCORES
         self._config = args.sparse
         self.q_proj = nn.Linear(dim, H * D, bias=bias)
         self.k_proj = nn.Linear(dim, Hk * D, bias=bias)
@@ -60,9 +61,7 @@ class SparseAttention(nn.Module):
             o = o * mx.sigmoid(self.o_gate(x))
         return self.o_proj(o)
 
-    def _row(
-        self, q: mx.array, k: mx.array, v: mx.array, span: Span, sequence: SparseSequence
-    ) -> mx.array:
+    def _row(self, q: mx.array, k: mx.array, v: mx.array, span: Span, sequence: SparseSequence) -> mx.array:
         """One row of the batch: q (Hk, G, T, D); k, v (Hk, T, D). Padding comes out as zeros."""
         T, own = q.shape[2], slice(span.start, span.stop)
         if span.start == span.stop:
@@ -75,24 +74,20 @@ class SparseAttention(nn.Module):
 
     def _attend(self, q: mx.array, sequence: SparseSequence) -> mx.array:
         """q (Hk, G, n, D): the last n tokens of the sequence, in slices that bound memory."""
-        L, n, config = sequence.length, q.shape[2], self._config
-        sparse = config.dense_len <= L and config.selected_tokens < L
-        if sparse:
+        L, n = sequence.length, q.shape[2]
+        first = L - n
+        # Up to here a row reads everything: the mode is dense, or all blocks would be chosen.
+        dense_end = L if self._config.dense_len > L else min(L, self._config.selected_tokens)
+        if dense_end < L:
             sequence.compress()
-        gather = n == 1 or GATHER_FROM * config.selected_tokens < L
-        outputs, row = [], L - n
-        while row < L:
-            if not sparse or row < config.selected_tokens:
-                read, rows = self._read_all, SCORES // (self.kv_heads * self.group * L)
-                end = min(L, row + max(1, rows), config.selected_tokens if sparse else L)
-            elif gather:
-                read, end = self._read_gathered, min(L, row + GATHERED_ROWS)
-            else:
-                rows = SCORES // (self.kv_heads * self.group * L)
-                read, end = self._read_masked, min(L, row + max(1, rows))
-            outputs.append(read(q[:, :, row - L + n : end - L + n], sequence, row, end))
-            row = end
-        return outputs[0] if len(outputs) == 1 else mx.concatenate(outputs, axis=2)
+        rows = max(1, self.scores_at_once // (self.kv_heads * self.group * L))
+        slices = [(self._read_all, a, b) for a, b in _cut(first, dense_end, rows)]
+        read = self._read_one if n == 1 else self._read_masked
+        if n > 1 and L // self._config.selected_tokens >= GATHER_FROM:
+            read, rows = self._read_gathered, GATHERED_ROWS
+        slices += [(read, a, b) for a, b in _cut(max(first, dense_end), L, rows)]
+        outputs = [read(q[:, :, a - first : b - first], sequence, a, b) for read, a, b in slices]
+        return mx.concatenate(outputs, axis=2)
 
     def _read_all(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
         """Rows row .. end - 1 over everything before them."""
@@ -105,6 +100,7 @@ class SparseAttention(nn.Module):
         return o.reshape(Hk, G, R, D)
 
     def choose(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        """The blocks that rows row .. end - 1 read: (Hk, R, NB) of true and false."""
         fine, coarse = (
             tier.first(complete_windows(end, stride))
             for tier, stride in zip((sequence.fine, sequence.coarse), sequence.strides, strict=True)
@@ -119,38 +115,54 @@ class SparseAttention(nn.Module):
         return mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale, mask=mask[:, None])
 
     def _read_gathered(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
-        """Copies each row's blocks together. Their number is the same for all rows from
-        selected_tokens on, and a row's own block, which is partly ahead of it, comes last.
-        """
+        """Each row over a copy of its blocks, the group's heads together."""
         Hk, G, R, D = q.shape
-        K, size = self._config.selected_blocks, self._config.block_size
-        chosen = self.choose(q, sequence, row, end)
-        NB = chosen.shape[-1]
-        index = mx.sort(mx.where(chosen, mx.arange(NB), NB), axis=-1)[..., :K]  # (Hk, R, K)
-        k, v = (_blocks(a, index, size) for a in (sequence.keys, sequence.values))
-        count = (K - 1) * size + mx.arange(row, end) % size + 1  # tokens each row sees
-        if R == 1:
-            n = (K - 1) * size + row % size + 1
-            k, v = (a.reshape(1, Hk, K * size, D)[:, :, :n] for a in (k, v))
-            q1 = q.reshape(1, Hk * G, 1, D)
-            o = mx.fast.scaled_dot_product_attention(q1, k, v, scale=self.scale)
-            return o.reshape(Hk, G, 1, D)
-        mask = mx.broadcast_to(mx.arange(K * size) < count[:, None], (Hk, R, K * size))
-        k, v = (a.reshape(Hk * R, 1, K * size, D) for a in (k, v))
+        k, v = self._gathered(q, sequence, row, end)
+        S = k.shape[2]
+        seen = S - self._config.block_size + mx.arange(row, end) % self._config.block_size
+        mask = mx.broadcast_to(mx.arange(S) <= seen[:, None], (Hk, R, S))
         o = mx.fast.scaled_dot_product_attention(
             q.transpose(0, 2, 1, 3).reshape(Hk * R, 1, G, D),
-            k,
-            v,
+            k.reshape(Hk * R, 1, S, D),
+            v.reshape(Hk * R, 1, S, D),
             scale=self.scale,
-            mask=mask.reshape(Hk * R, 1, 1, K * size),
+            mask=mask.reshape(Hk * R, 1, 1, S),
         )
         return o.reshape(Hk, R, G, D).transpose(0, 2, 1, 3)
 
+    def _read_one(self, q: mx.array, sequence: SparseSequence, row: int, end: int) -> mx.array:
+        """The same for a single row, without a mask: mlx's vector kernel serves decoding."""
+        Hk, G, _, D = q.shape
+        k, v = self._gathered(q, sequence, row, end)
+        unseen = self._config.block_size - 1 - row % self._config.block_size
+        k, v = (a[None, :, 0, : a.shape[2] - unseen] for a in (k, v))  # (1, Hk, S, D)
+        q = q.reshape(1, Hk * G, 1, D)
+        o = mx.fast.scaled_dot_product_attention(q, k, v, scale=self.scale)
+        return o.reshape(Hk, G, 1, D)
+
+    def _gathered(
+        self, q: mx.array, sequence: SparseSequence, row: int, end: int
+    ) -> tuple[mx.array, mx.array]:
+        """The keys and values of each row's blocks in order: (Hk, R, S, D) each.
+
+        Rows from selected_tokens on all have the same number of blocks, the row's own one last.
+        """
+        chosen = self.choose(q, sequence, row, end)
+        NB, K = chosen.shape[-1], self._config.selected_blocks
+        index = mx.sort(mx.where(chosen, mx.arange(NB), NB), axis=-1)[..., :K]  # (Hk, R, K)
+        size = self._config.block_size
+        return _blocks(sequence.keys, index, size), _blocks(sequence.values, index, size)
+
+
+def _cut(start: int, stop: int, size: int) -> list[tuple[int, int]]:
+    return [(a, min(a + size, stop)) for a in range(start, stop, size)]
+
 
 def _blocks(buffer: Buffer, index: mx.array, size: int) -> mx.array:
-    """index (Hk, R, K) -> the storage's blocks (Hk, R, K, size, D)."""
+    """index (Hk, R, K) of blocks of `size` tokens -> (Hk, R, K * size, D)."""
     assert buffer.storage is not None
     Hk, capacity, D = buffer.storage.shape
     n = capacity // size
     flat = index + (mx.arange(Hk) * n)[:, None, None]
-    return mx.take(buffer.storage.reshape(Hk * n, size, D), flat, axis=0)
+    taken = mx.take(buffer.storage.reshape(Hk * n, size, D), flat, axis=0)
+    return taken.reshape(*index.shape[:2], -1, D)
