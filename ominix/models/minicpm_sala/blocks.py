@@ -2,7 +2,7 @@
 
 Row r of KV head g reads the first blocks, its own and the ones just before it, and of the others
 those whose compressed keys answer it best. All G query heads of a KV head share the choice, which
-is made in float32.
+is made in float32. Only for rows from selected_tokens on: those before them read all there is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 import mlx.core as mx
 
 from ominix.models.minicpm_sala.config import SparseConfig
+
+LARGEST = 3e38  # just within float32
 
 
 def select(q: mx.array, fine: mx.array, coarse: mx.array, first_row: int, config: SparseConfig) -> mx.array:
@@ -32,8 +34,7 @@ def fine_weights(
     """How well each fine window answers each row, summed over the group's heads: (Hk, R, n1).
 
     exp(q . fine) over the sum of exp(q . coarse), not a softmax: the reference normalises tier 1 by
-    tier 2. Only windows that end at or before the row count; a row before the first coarse window
-    gets 0.
+    tier 2. Only windows that end at or before the row count.
     """
     q = q.astype(mx.float32)
     s1 = q @ fine.astype(mx.float32)[:, None].swapaxes(-1, -2)  # (Hk, G, R, n1)
@@ -41,7 +42,6 @@ def fine_weights(
     stride = config.kernel_stride
     s2 = mx.where(_ended(coarse.shape[1], 4 * stride, rows), s2, -math.inf)
     lse = mx.logsumexp(s2, axis=-1, keepdims=True)
-    lse = mx.where(rows[:, None] >= 8 * stride - 1, lse, math.inf)
     p = mx.exp(s1 - lse).sum(axis=1)
     return mx.where(_ended(fine.shape[1], stride, rows), p, 0)
 
@@ -71,9 +71,9 @@ def top_blocks(score: mx.array, rows: mx.array, config: SparseConfig) -> mx.arra
     NB = score.shape[-1]
     block, own = mx.arange(NB), rows[:, None] // config.block_size
     forced = (block < config.init_blocks) | (block >= own - config.local_blocks)
+    score = mx.minimum(score, LARGEST)  # an overflow must not rank with the forced blocks
     score = mx.where(block > own, -math.inf, mx.where(forced, math.inf, score))
-    K = min(config.selected_blocks, NB)
-    threshold = mx.topk(score, K, axis=-1).min(axis=-1, keepdims=True)
+    threshold = mx.topk(score, config.selected_blocks, axis=-1).min(axis=-1, keepdims=True)
     above, level = score > threshold, score == threshold
-    room = K - above.sum(axis=-1, keepdims=True)
-    return (above | (level & (mx.cumsum(level, axis=-1) <= room))) & (block <= own)
+    room = config.selected_blocks - above.sum(axis=-1, keepdims=True)
+    return above | (level & (mx.cumsum(level, axis=-1) <= room))

@@ -36,6 +36,8 @@ class SparseConfig:
             )
         if self.selected_blocks < self.init_blocks + self.local_blocks + 1:
             raise ValueError("sparse_config: topk is too small for the blocks that are always read")
+        if self.selected_tokens < 8 * self.kernel_stride:
+            raise ValueError("sparse_config: topk is too small for the coarse compressed keys")
 
     @property
     def local_blocks(self) -> int:
