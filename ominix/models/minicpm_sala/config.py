@@ -83,6 +83,7 @@ class ModelArgs(BaseModelArgs):
     rms_norm_eps: float = 1e-6
     rope_theta: float = 10000.0
     rope_scaling: dict[str, Any] | None = None
+    rope_parameters: dict[str, Any] | None = None  # how transformers 5 saves the two above
     scale_emb: float = 12
     scale_depth: float = 1.4
     dim_model_base: int = 256
@@ -91,6 +92,10 @@ class ModelArgs(BaseModelArgs):
     sparse: SparseConfig = field(init=False)
 
     def __post_init__(self) -> None:
+        rope = self.rope_parameters or {}
+        self.rope_theta = rope.get("rope_theta", self.rope_theta)
+        if rope.get("rope_type", "default") != "default":
+            self.rope_scaling = rope
         known = SparseConfig.__dataclass_fields__
         self.sparse = SparseConfig(**{k: v for k, v in (self.sparse_config or {}).items() if k in known})
         self._refuse_what_is_not_computed()
