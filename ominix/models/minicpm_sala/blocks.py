@@ -3,6 +3,7 @@
 Row r of KV head g reads the first blocks, its own and the ones just before it, and of the others
 those whose compressed keys answer it best. All G query heads of a KV head share the choice, which
 is made in float32. Only for rows from selected_tokens on: those before them read all there is.
+After the kernels of OpenBMB/infllmv2_cuda_impl; where they round or lose a window, the rule is kept.
 """
 
 from __future__ import annotations

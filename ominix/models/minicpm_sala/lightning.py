@@ -3,7 +3,7 @@
     S <- gamma * S + k v^T,   o = scale * S^T q,   gamma_h = exp(-slope_h)
 
 float32 throughout. One token takes the recurrence itself, several take its chunked form, which is
-the same sum in another order (simple gated linear attention).
+the same sum in another order: `simple_gla` of fla-org/flash-linear-attention.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """MiniCPM-SALA: lightning (linear) and block-sparse softmax layers in turn, scaled the muP way.
 
-The interface is mlx-lm's: Model, ModelArgs, make_cache, sanitize. Attribute names are the
-checkpoint's.
+After the modelling code of openbmb/MiniCPM-SALA, whose names the attributes bear. The interface is
+mlx-lm's: Model, ModelArgs, make_cache, sanitize.
 Knows nothing about files and tokens' meaning.
 """
 
