@@ -47,9 +47,6 @@ lightning.py: a partial chunk decayed as a whole one [bc]
 lightning.py: keys after the query read [ab]
     mx.tril(_decay(slopes, at[..., :, None] - at[..., None, :]))
     _decay(slopes, at[..., :, None] - at[..., None, :])
-lightning.py: scale 1/d [ab]
-    "1/sqrt(d)": D**-0.5
-    "1/sqrt(d)": 1 / D
 lightning.py: no gate [ab]
     o = o * mx.sigmoid(self.z_proj(x))
     pass
@@ -87,14 +84,14 @@ sparse.py: scale 1/d [ab]
     self.scale = D**-0.5
     self.scale = 1 / D
 sparse.py: always dense [bc]
-    L < self._config.dense_len
-    L < 10**9
+    self._config.dense_len > L
+    L > 0
 sparse.py: dense at dense_len itself [c]
-    L < self._config.dense_len
-    L <= self._config.dense_len
+    self._config.dense_len > L
+    self._config.dense_len >= L
 sparse.py: dense whenever a call begins dense [c]
-    L < self._config.dense_len
-    first < self._config.dense_len
+    self._config.dense_len > L
+    self._config.dense_len > first
 sparse.py: scores for the selection not scaled [b]
     q.astype(mx.float32) * self.scale
     q.astype(mx.float32)

@@ -1,12 +1,18 @@
 """The lightning recurrence against itself written out token by token in float64."""
 
+import json
 import math
+from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
 import pytest
 
 from ominix.models.minicpm_sala import lightning
+from ominix.models.minicpm_sala.cache import LightningCache
+from ominix.models.minicpm_sala.config import ModelArgs
+
+CASE = Path(__file__).parents[1] / "golden" / "minicpm_sala" / "case_b_sparse_prefill"
 
 B, H, D = 2, 3, 8
 
@@ -88,3 +94,17 @@ def test_slopes_are_alibi_of_any_number_of_heads():
 
     # 6 heads: the four slopes of 4, then every other one of the eight of 8 (Press et al. 2022, appendix)
     assert lightning.decay_slopes(6) == [2**-2, 2**-4, 2**-6, 2**-8, 2**-1, 2**-3]
+
+
+@pytest.mark.parametrize(("spelt", "scale"), [("1/sqrt(d)", 8**-0.5), ("1/d", 1 / 8), ("none", 1.0)])
+def test_the_scale_is_the_configs(spelt, scale):
+    """The golden cases cannot tell: o_norm takes any constant factor out again."""
+    config = json.loads((CASE / "config.json").read_text())
+    x = mx.random.normal((1, 5, 64))
+    outputs = []
+    for lightning_scale in (spelt, "none"):
+        mx.random.seed(0)
+        args = ModelArgs.from_dict({**config, "use_output_norm": False, "lightning_scale": lightning_scale})
+        outputs.append(np.array(lightning.LightningAttention(args)(x, LightningCache())))
+
+    np.testing.assert_allclose(outputs[0], outputs[1] * scale, rtol=1e-4, atol=1e-6)
