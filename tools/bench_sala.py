@@ -10,7 +10,7 @@ depends on them.
 decode   one-token calls at that many cached tokens; the caches are filled with random keys and values
          directly, because running the prompt through the dense model takes hours
 prefill  one call of --chunk tokens that ends at that length, on a cache filled in the same way
-whole    (lengths up to 8192) the whole prompt from an empty cache, in calls of 2048
+whole    (lengths up to --whole) the whole prompt from an empty cache, in calls of 2048
 cache    bytes the caches hold, spare room included
 
 Exits with 1 unless SALA decodes at least 4 times as fast at the longest length, from a cache of at most
@@ -56,7 +56,7 @@ SPARSE_CONFIG = {
     "topk": 64,
     "dense_len": 8192,
 }
-WHOLE_PROMPT_LIMIT, CALL = 8192, 2048
+CALL = 2048  # tokens; mlx-lm's prefill_step_size
 SPEEDUP, SHARE = 4.0, 0.25  # what is asked for at the longest length
 
 
@@ -80,6 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--lengths", type=int, nargs="+", default=[1024, 8192, 32768, 131072])
     parser.add_argument("--chunk", type=int, default=64)
+    parser.add_argument("--whole", type=int, default=1024)
     options = parser.parse_args()
     print(f"mlx {mx.__version__} on {BACKEND.kind}, BLAS: {BACKEND.blas}; float32, {SHAPE}")
     print(f"caches filled directly; prefill: a call of {options.chunk} tokens at the end\n")
@@ -87,7 +88,7 @@ def main() -> int:
     speedup, share = 0.0, 1.0
     contenders = [_sala(), _qwen3()]
     for length in options.lengths:
-        ours, theirs = figures = [_measure(c, length, options.chunk) for c in contenders]
+        ours, theirs = figures = [_measure(c, length, options.chunk, options.whole) for c in contenders]
         for contender, f in zip(contenders, figures, strict=True):
             whole = f"{f.whole:9.0f}" if f.whole else f"{'-':>9}"
             rates = f"{f.decode:10.1f}{f.prefill:11.1f}{whole}"
@@ -143,8 +144,8 @@ def _fill_qwen3(cache: mlx_cache.KVCache, n: int) -> None:
     cache.update_and_fetch(mx.random.normal(shape), mx.random.normal(shape))
 
 
-def _measure(contender: Contender, length: int, chunk: int) -> Figures:
-    whole = _whole_prompt(contender, length) if length <= WHOLE_PROMPT_LIMIT else None
+def _measure(contender: Contender, length: int, chunk: int, whole_until: int) -> Figures:
+    whole = _whole_prompt(contender, length) if length <= whole_until else None
     cache = contender.make_cache()
     for layer_cache in cache:
         contender.fill(layer_cache, length - chunk)

@@ -1,6 +1,7 @@
 """Prompts in ChatML with one BOS, and the tokens that end an answer."""
 
 import pytest
+from mlx_lm.tokenizer_utils import TokenizerWrapper
 from tokenizers import AddedToken, Tokenizer
 from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
@@ -12,14 +13,16 @@ MESSAGES = [{"role": "system", "content": "be brief"}, {"role": "user", "content
 CHATML = "<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n"
 
 
-@pytest.fixture
-def tokenizer():
+@pytest.fixture(params=[lambda t: t, TokenizerWrapper], ids=["transformers", "mlx_lm"])
+def tokenizer(request):
     """Llama-like: it puts <s> in front of what it encodes, and knows the special tokens."""
     names = ["<unk>", "<s>", "</s>", "<|im_end|>", "<|im_start|>", "\n", *map(chr, range(32, 127))]
     inner = Tokenizer(BPE({name: i for i, name in enumerate(names)}, [], unk_token="<unk>"))
     inner.add_special_tokens([AddedToken(name, normalized=False) for name in names[:5]])
     inner.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="<|im_end|>")
+    return request.param(
+        PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<s>", eos_token="<|im_end|>")
+    )
 
 
 def spelt(tokenizer, tokens):
@@ -31,7 +34,7 @@ def test_without_a_template_the_prompt_is_chatml(tokenizer):
     assert spelt(tokenizer, chat.prompt_tokens(tokenizer, MESSAGES)) == "<s>" + CHATML
 
 
-def test_thinking_is_switched_off_by_an_empty_think_block(tokenizer):
+def test_thinking_is_on_and_switched_off_by_an_empty_think_block(tokenizer):
     off = chat.prompt_tokens(tokenizer, MESSAGES, enable_thinking=False)
     on = chat.prompt_tokens(tokenizer, MESSAGES, enable_thinking=True)
 
@@ -43,9 +46,10 @@ def test_thinking_is_switched_off_by_an_empty_think_block(tokenizer):
 def test_there_is_one_bos_whatever_the_checkpoints_template_says(tokenizer, begin):
     tokenizer.chat_template = begin + "{{ messages[1]['content'] }}|{{ enable_thinking }}"
 
-    tokens = chat.prompt_tokens(tokenizer, MESSAGES, enable_thinking=False)
-
-    assert spelt(tokenizer, tokens) == "<s>hi|False"
+    for thinking in (True, False):
+        tokens = chat.prompt_tokens(tokenizer, MESSAGES, enable_thinking=thinking)
+        assert spelt(tokenizer, tokens) == f"<s>hi|{thinking}"
+    assert spelt(tokenizer, chat.prompt_tokens(tokenizer, MESSAGES)) == "<s>hi|True"
 
 
 @pytest.mark.parametrize(

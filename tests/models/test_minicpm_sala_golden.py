@@ -10,15 +10,18 @@ ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests" / "golden" / "minicpm_sala"
 
 
-@pytest.fixture(scope="module")
-def reference():
-    """tools/reference/minicpm_sala.py; tools/ is no package."""
-    path = ROOT / "tools" / "reference" / "minicpm_sala.py"
-    spec = importlib.util.spec_from_file_location("sala_reference", path)
+def tool(path):
+    """A module of tools/, which is no package."""
+    spec = importlib.util.spec_from_file_location(f"tool_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look themselves up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return tool(ROOT / "tools" / "reference" / "minicpm_sala.py")
 
 
 @pytest.mark.parametrize(
@@ -57,3 +60,13 @@ def test_compare_says_which_value_is_wrong(reference, tmp_path, capsys):
     assert not reference.compare(tmp_path)
     wrong = [line for line in capsys.readouterr().out.splitlines() if "WRONG" in line]
     assert [line.split()[0] for line in wrong] == ["logits"]
+
+
+def test_every_slip_of_the_mutation_check_still_fits_the_source():
+    check = tool(ROOT / "tools" / "mutate_sala.py")
+    entries = check.ENTRY.findall(check.SLIPS)
+
+    assert len(entries) == check.SLIPS.count(".py: ") > 40
+    for file, name, _, old, new in entries:
+        assert (ROOT / check.PACKAGE / file).read_text().count(old) == 1, (file, name)
+        assert old != new

@@ -19,7 +19,7 @@ TEMPLATE = (
     "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
-    "{% if enable_thinking is defined and not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}"
+    "{% if not enable_thinking %}{{ '<think>\n\n</think>\n\n' }}"
     "{% endif %}{% endif %}"
 )
 
@@ -36,17 +36,23 @@ class Tokenizer(Protocol):
 
 
 def prompt_tokens(
-    tokenizer: Tokenizer, messages: Iterable[dict[str, Any]], **template_options: Any
+    tokenizer: Tokenizer,
+    messages: Iterable[dict[str, Any]],
+    *,
+    enable_thinking: bool = True,
+    **template_options: Any,
 ) -> list[int]:
     """The whole prompt, up to where the assistant begins to speak, with exactly one BOS in front.
 
-    template_options go to the template, e.g. enable_thinking=False or tools=[...].
+    template_options go to the template, e.g. tools=[...]. enable_thinking is always said aloud: left
+    out, mlx-lm's wrapper answers for this model with False, while the model's own default is to think.
     """
     text = tokenizer.apply_chat_template(
         list(messages),
         chat_template=tokenizer.chat_template or TEMPLATE,
         tokenize=False,
         add_generation_prompt=True,
+        enable_thinking=enable_thinking,
         **template_options,
     )
     tokens = tokenizer.encode(text, add_special_tokens=False)
