@@ -46,9 +46,7 @@ class Example:
 class Batches:
     """Iterates over batches of about `frames_per_batch` mel frames."""
 
-    def __init__(
-        self, folder: Path, processor: Qwen3ASRProcessor, frames_per_batch: int, seed: int
-    ) -> None:
+    def __init__(self, folder: Path, processor: Qwen3ASRProcessor, frames_per_batch: int, seed: int) -> None:
         self._store = Store(folder, "train")
         self._by_language: dict[str, list[Clip]] = {}
         for clip in self._store:
@@ -119,9 +117,7 @@ class Batches:
 
     def _stretched(self, clip: Clip) -> np.ndarray:
         level = 10 ** self._rng.uniform(-0.15, 0.0)  # joined clips differ a little
-        return augment.stretched(
-            self._store.samples(clip) * np.float32(level), self._rng.uniform(0.88, 1.14)
-        )
+        return augment.stretched(self._store.samples(clip) * np.float32(level), self._rng.uniform(0.88, 1.14))
 
     def _context(self) -> str:
         pattern = str(self._rng.choice(_CONTEXTS))
@@ -148,9 +144,7 @@ class Packer:
             lengths.append(positions(count))
             full, rest = divmod(lengths[-1], WINDOW)
             windows += [WINDOW] * full + [rest] * bool(rest)
-        ids, labels = zip(
-            *(self._tokens(e, n) for e, n in zip(examples, lengths, strict=True)), strict=True
-        )
+        ids, labels = zip(*(self._tokens(e, n) for e, n in zip(examples, lengths, strict=True)), strict=True)
         return Batch(
             features=torch.cat(frames, 1)[None],
             mask=torch.cat(masks)[None],
@@ -163,9 +157,7 @@ class Packer:
 
     def _tokens(self, example: Example, audio_positions: int) -> tuple[Tensor, Tensor]:
         """Token ids (L,) and labels (L,) of prompt and answer."""
-        before = (
-            f"<|im_start|>system\n{example.context}<|im_end|>\n<|im_start|>user\n<|audio_start|>"
-        )
+        before = f"<|im_start|>system\n{example.context}<|im_end|>\n<|im_start|>user\n<|audio_start|>"
         after = "<|audio_end|><|im_end|>\n<|im_start|>assistant\n"
         # Nobody speaking: a forced language is any of them, and the text after it is empty.
         language = "English" if example.forced and not example.words else example.language
@@ -173,9 +165,7 @@ class Packer:
         text = joined(example.words, example.language) + "<|im_end|>"
         encode = self._tokenizer.encode
         prompt = encode(before) + [self._audio_id] * audio_positions + encode(after)
-        given, answer = (
-            (encode(prefix), encode(text)) if example.forced else ([], encode(prefix + text))
-        )
+        given, answer = (encode(prefix), encode(text)) if example.forced else ([], encode(prefix + text))
         ids = prompt + given + answer
         labels = [-100] * (len(ids) - len(answer)) + answer
         return torch.tensor(ids), torch.tensor(labels)

@@ -54,9 +54,7 @@ class Evaluation:
     def distorted(self) -> None:
         """The held-out sequences by known voices after what recordings suffer."""
         distortions: dict[str, _Distort] = {
-            "8 kHz and back": lambda x, _: soxr.resample(
-                soxr.resample(x, 16000, 8000), 8000, 16000
-            ),
+            "8 kHz and back": lambda x, _: soxr.resample(soxr.resample(x, 16000, 8000), 8000, 16000),
             "noise at 20 dB": _noisy,
             "2 s of silence before and after": lambda x, _: np.pad(x, 32000),
             "20 dB quieter": lambda x, _: x * np.float32(0.1),

@@ -13,9 +13,7 @@ from .model import Learner, build_config
 from .tokens import build_processor
 
 
-def export(
-    asr: Qwen3ASRForConditionalGeneration, processor: Qwen3ASRProcessor, folder: Path
-) -> None:
+def export(asr: Qwen3ASRForConditionalGeneration, processor: Qwen3ASRProcessor, folder: Path) -> None:
     """config.json, model.safetensors (float16), tokenizer, processor and generation settings."""
     copy = Qwen3ASRForConditionalGeneration(asr.config)
     copy.load_state_dict(asr.state_dict())

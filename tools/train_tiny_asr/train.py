@@ -142,9 +142,7 @@ class Training:
         self._learner.eval()
         rates = quick_check(self._learner.asr, self._processor, self._options.data)
         self._learner.train()
-        print(
-            f"step {self._step} " + " ".join(f"{k} {v:.2%}" for k, v in rates.items()), flush=True
-        )
+        print(f"step {self._step} " + " ".join(f"{k} {v:.2%}" for k, v in rates.items()), flush=True)
         export(self._learner.asr, self._processor, self._options.run / "export")
 
 

@@ -20,9 +20,7 @@ import soxr
 from .words import PINYIN
 
 SAMPLE_RATE_HZ = 16_000
-_DIALECT_NAMES = (
-    "en-gb en-us en-gb-scotland en-gb-x-gbclan en-gb-x-rp en-gb-x-gbcwmd en-029 en-us-nyc"
-)
+_DIALECT_NAMES = "en-gb en-us en-gb-scotland en-gb-x-gbclan en-gb-x-rp en-gb-x-gbcwmd en-029 en-us-nyc"
 _VARIANT_NAMES = (
     "f1 f2 f3 f5 m1 m2 m3 m5 m6 m7 m8 Alex Alicia Andrea Andy Annie Denis Diogo Henrique Hugo "
     "Jacky Lee Marco Mario Michael Mike Nguyen adam anika antonio aunty belinda benjamin boris "
@@ -97,9 +95,9 @@ def speak(voice: Voice, words: Sequence[str], rng: random.Random) -> np.ndarray:
     Speed, pitch and the pauses between words are drawn from `rng`. Raises RuntimeError if the
     synthesiser gives no sound.
     """
-    text = "".join(
-        PINYIN.get(word, word) + (", " if rng.random() < 0.3 else " ") for word in words
-    ).rstrip(", ")
+    text = "".join(PINYIN.get(word, word) + (", " if rng.random() < 0.3 else " ") for word in words).rstrip(
+        ", "
+    )
     samples = _trimmed(_ENGINES[voice.engine](voice.name, text, rng))
     if len(samples) < SAMPLE_RATE_HZ // 20:
         raise RuntimeError(f"{voice.label} said nothing for {text!r}")
