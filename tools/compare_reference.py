@@ -1,7 +1,7 @@
 """Model ports against their references.
 
-    python tools/compare_reference.py          Qwen3-ASR: random tiny checkpoints in all published layouts through
-                                               transformers and through ours (needs the extra `reference`)
+    python tools/compare_reference.py          Qwen3-ASR: random tiny checkpoints in all published layouts
+                                               through transformers and ours (needs the extra `reference`)
     python tools/compare_reference.py DIR...   MiniCPM-SALA: case folders of the golden format
 
 Prints the largest difference of each thing compared; exits 1 if one is beyond its tolerance.
@@ -22,7 +22,8 @@ def main(folders: list[str]) -> int:
     if folders:
         from tools.reference import minicpm_sala
 
-        return 0 if all([minicpm_sala.compare(folder) for folder in folders]) else 1
+        fits = [minicpm_sala.compare(folder) for folder in folders]
+        return 0 if all(fits) else 1
     from tools.reference import qwen3_asr  # needs torch
 
     return qwen3_asr.main([])
