@@ -24,7 +24,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-WORDS = ["river", "stone", "cloud", "market", "winter", "garden", "engine", "letter", "window", "silver", "bridge", "forest"]
+WORDS = ("river", "stone", "cloud", "market", "winter", "garden", "engine", "letter", "window", "silver")
 DECODE_TOKENS = 96
 CLIENTS = 8
 CLIENT_TOKENS = 64

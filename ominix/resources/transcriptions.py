@@ -99,12 +99,6 @@ class Transcriptions:
 
 def transcription_job(fields: JsonObject, path: str) -> TranscriptionJob:
     """The job that a checked request asks for. Raises InvalidRequest."""
-    if "word" in fields["timestamp_granularities"]:
-        raise InvalidRequest(
-            "Word times are not supported yet; ask for timestamp_granularities segment.",
-            param="timestamp_granularities",
-            code="unsupported_value",
-        )
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         path=path,
