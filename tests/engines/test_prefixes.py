@@ -68,7 +68,7 @@ def test_the_same_question_again_reads_next_to_nothing(folders, kind):
     assert cached(again) > len(QUESTION)
 
 
-@pytest.mark.parametrize("kind", ["sliding", "lfm2"])
+@pytest.mark.parametrize("kind", ["sliding", "lfm2", "minicpm_sala"])
 def test_conversations_with_one_system_message_share_it(folders, kind):
     chat = tiny_chat.engine(folders[kind])
     system = {"role": "system", "content": "be as short as can be, but not shorter than that"}
