@@ -7,7 +7,7 @@ it may take longer steps, as long as a cancel can wait. Learns the model's speed
 from __future__ import annotations
 
 BESIDE_SECONDS = 0.25  # a step while other answers are being written,
-BESIDE_TOKENS = 4  # or as long as so many of their tokens take, where a token takes long
+BESIDE_TOKENS = 8  # or as long as so many of their tokens take, where a token takes long
 ALONE_SECONDS = 2.0
 FEWEST, MOST = 64, 2048  # tokens: fewer take nearly as long; more take memory
 FIRST = 128
