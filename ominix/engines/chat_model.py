@@ -40,6 +40,7 @@ class ChatModel:
     spelling: Spelling
     prompt_tokens: PromptTokens
     has_template: bool
+    tags: tuple[str, str] | None  # around a thought; None for a model that has none
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
@@ -63,6 +64,7 @@ def load(path: Path) -> ChatModel:
         spelling=Spelling(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
+        tags=_tags(tokenizer, thinks=bool(chat)),
         context=_context(config, tokenizer),
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
@@ -137,6 +139,15 @@ def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], 
     """Special tokens are in the template's text: none are added."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
     return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _tags(tokenizer: TokenizerWrapper, thinks: bool) -> tuple[str, str] | None:
+    """Those that are tokens; the usual ones in letters for templates that write them."""
+    if tokenizer.has_thinking:
+        return tokenizer.think_start, tokenizer.think_end
+    template = tokenizer.chat_template
+    thinks = thinks or (isinstance(template, str) and "</think>" in template)
+    return ("<think>", "</think>") if thinks else None
 
 
 def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:
