@@ -42,8 +42,7 @@ class Loops:
             same = self._same(length)
             copies = same // length + 1
             self.found = self.found or copies >= (_SHORT if length <= _SHORT else _LONG_COPIES)
-            if copies > _SHOWN:
-                surplus = max(surplus, same - (_SHOWN - 1) * length)
+            surplus = max(surplus, same - (_SHOWN - 1) * length)
         return surplus
 
     def _same(self, length: int) -> int:

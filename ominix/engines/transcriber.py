@@ -6,6 +6,7 @@ at a time. Knows nothing of pipes and HTTP.
 
 from __future__ import annotations
 
+import zlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -153,13 +154,15 @@ class Transcriber:
         return chosen
 
     def _encode(self, chosen: list[tuple[int, Mel]]) -> None:
-        for (row, _), audio in zip(chosen, self._model.audio_tower([mel for _, mel in chosen]), strict=True):
+        heard = self._model.audio_tower([mel for _, mel in chosen])
+        for (row, mel), audio in zip(chosen, heard, strict=True):
             task, part = self._parts[row]
             part.audio_tokens = len(audio)
             part.prompt_tokens = len(task.before) + len(task.after)
             prompt = self._model.embed(task.before, audio, task.after)
             temperature = task.transcription.job.temperature
-            self._embedded.append(Newcomer(row, prompt, task.probe, temperature))
+            seed = zlib.crc32(mel.data)  # the same sound has the same answer, at any temperature
+            self._embedded.append(Newcomer(row, prompt, task.probe, temperature, seed))
         mx.eval([newcomer.embeddings for newcomer in self._embedded])
 
     def _readable(self) -> list[Newcomer]:
