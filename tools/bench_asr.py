@@ -112,7 +112,8 @@ from ominix.engines import backend, transcriber
 from ominix.jobs import TranscriptionDone, TranscriptionJob
 from ominix.models.qwen3_asr import config, prompt, tokenizer, weights
 folder = Path(orders["model"])
-model = weights.load(folder, as_float32=backend.prepare().wants_float32)
+model = weights.load(folder)
+weights.make_dense(model)
 mx.eval(model.parameters())
 grammar = prompt.Grammar(tokenizer.load(folder), config.read(folder).eos_token_ids)
 engine = transcriber.Transcriber(model, grammar, 8, limit=lambda seconds: orders["tokens"])

@@ -24,6 +24,7 @@ class Newcomer:
     embeddings: mx.array  # (L, D)
     probe: int  # the position after which the watched token's probability is asked; -1: the last
     temperature: float
+    seed: int = 0  # of its random numbers
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Rows:
 
     def join(self, newcomers: Sequence[Newcomer]) -> list[Draw]:
         """Reads the prompts and draws their first tokens."""
-        rows = [_Row(n.row, n.temperature, mx.random.key(0)) for n in newcomers]
+        rows = [_Row(n.row, n.temperature, mx.random.key(n.seed)) for n in newcomers]
         states, caches = self._read(newcomers)  # (B, 2, D)
         logprobs = self._logprobs(states)  # (B, 2, V)
         tokens = _choose(logprobs[:, 1], rows)
