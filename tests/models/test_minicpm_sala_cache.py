@@ -86,6 +86,14 @@ def test_caches_say_what_mlx_lm_asks(model):
     assert all(c.nbytes == sum(a.nbytes for a in c.state) > 0 for c in cache)
 
 
+def test_a_first_call_with_several_texts_makes_a_batch_of_them(model):
+    cache = model.make_cache()
+    for n in (5, 1):
+        model(mx.ones((3, n), mx.int32), cache)
+
+    assert all([row.offset for row in c.rows] == [6, 6, 6] for c in cache)
+
+
 def test_rows_can_be_taken_out_put_together_and_left_out(model):
     merged = []
     for n in (4, 9, 6):
