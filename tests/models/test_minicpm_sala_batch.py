@@ -95,12 +95,13 @@ def test_a_kept_cache_continues_a_conversation(model, prompts):
 
     [(want, want_logprobs, _)] = answers(model, [prompts[1] + said + question], prefill_step_size=1)
     [(want_other, _, _)] = answers(model, [prompts[3]])
-    for first in (0, 1):  # the kept cache itself goes in: a batch must leave it as it is
+    for first in (1, 0):  # the kept cache itself goes in: a batch must leave it as it is
         order = [(question, kept), (prompts[3], model.make_cache())][:: 1 if first == 0 else -1]
         found = answers(model, [prompt for prompt, _ in order], caches=[cache for _, cache in order])
         assert found[first][0] == want
         np.testing.assert_allclose(found[first][1], want_logprobs, atol=2e-4)
         assert found[1 - first][0] == want_other
+        assert {c.size() for c in kept} == {len(prompts[1]) + ANSWER}
 
 
 def test_an_extracted_cache_is_not_written_on_by_the_batch(model, prompts):
