@@ -14,7 +14,8 @@ from ominix.resources.chat_completions import ChatCompletions
 from ominix.resources.documents import Docs, OpenApi
 from ominix.resources.health import Health, Liveness
 from ominix.resources.models import Models
-from ominix.web import access
+from ominix.resources.transcriptions import Transcriptions
+from ominix.web import access, forms
 from ominix.web.answers import Answers, install_error_handlers
 from ominix.web.gate import Gate
 
@@ -27,6 +28,7 @@ def create_app(pool: Pool, catalog: Catalog, config: Config) -> WSGIApplication:
     gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins)
     app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
     app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
     install_error_handlers(app)
     models = Models(pool, catalog, answers)
     app.add_route("/", Docs())
@@ -37,4 +39,14 @@ def create_app(pool: Pool, catalog: Catalog, config: Config) -> WSGIApplication:
     app.add_route("/v1/models", models)
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
     app.add_route("/v1/chat/completions", ChatCompletions(pool, catalog, answers, config.max_upload_bytes))
+    app.add_route(
+        "/v1/audio/transcriptions",
+        Transcriptions(
+            pool,
+            catalog,
+            answers,
+            max_bytes=config.max_upload_bytes,
+            audio_roots=config.audio_roots,
+        ),
+    )
     return access.recorded(app)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,17 @@ TASKS = {"qwen3_asr": "speech", "minicpm_sala": "chat", "qwen3_forced_aligner": 
 ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
 REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
+# The speech model that comes with the package: the default until a real one is installed.
+EMBEDDED = Path(__file__).parent / "embedded" / "tiny-asr"
+EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
 MAX_CONFIG_BYTES = 4 << 20
-# Models of the scripted engine: two that work, and one that cannot be loaded.
-SCRIPTED = {"scripted": Path(), "scripted-2": Path(), "scripted-broken": Path("broken")}
+# Models of the scripted engine, one of which cannot be loaded: name -> task, path.
+SCRIPTED = {
+    "scripted": ("chat", Path()),
+    "scripted-2": ("chat", Path()),
+    "scripted-broken": ("chat", Path("broken")),
+    "scripted-speech": ("speech", Path()),
+}
 
 
 @dataclass(frozen=True)
@@ -39,24 +47,33 @@ class Model:
     repo_id: str | None = None
     downloaded_at: str | None = None
     trouble: str | None = None
+    note: str | None = None  # what people should know before they rely on it
 
 
 class Catalog:
     """A view of `folder`, read anew on each call: models come and go while the server runs."""
 
     def __init__(
-        self, folder: Path, aliases: dict[str, str] | None = None, *, scripted: bool = False
+        self,
+        folder: Path,
+        aliases: dict[str, str] | None = None,
+        *,
+        embedded: Path | None = None,
+        scripted: bool = False,
     ) -> None:
         self._folder = folder
         self._aliases = aliases or {}
+        self._embedded = embedded
         self._scripted = scripted
 
     def models(self) -> list[Model]:
         found = [_read(path) for path in _folders(self._folder)]
+        if self._embedded and self._embedded.name not in {model.id for model in found}:
+            found.append(replace(_read(self._embedded), owned_by="ominix", note=EMBEDDED_NOTE))
         if self._scripted:
             found += [
-                Model(name, path, task="chat", kind="scripted", owned_by="ominix")
-                for name, path in SCRIPTED.items()
+                Model(name, path, task=task, kind="scripted", owned_by="ominix")
+                for name, (task, path) in SCRIPTED.items()
             ]
         return found
 

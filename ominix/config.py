@@ -33,6 +33,7 @@ class Config:
     allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any
     allowed_origins: tuple[str, ...] = ()  # browsers' origins that may call; none: CORS is off
     aliases: dict[str, str] = field(default_factory=dict)  # name -> model id
+    audio_roots: tuple[Path, ...] = ()  # folders whose files may be named by file_path
     scripted: bool = False  # serve the model "scripted", which obeys its prompt; for tests
     strict: bool = False  # a response that breaks its schema is a 500 instead of a log line
     log_json: bool = False

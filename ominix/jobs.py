@@ -47,6 +47,7 @@ class TranscriptionJob:
     language: str | None = None  # an English name of the language table; None: the model's guess
     context: str = ""  # names and words that are likely to occur
     temperature: float = 0.0
+    logprobs: bool = False  # deltas carry each token's
 
 
 Job = ChatJob | TranscriptionJob
@@ -124,6 +125,9 @@ class TranscriptionDone:
     text: str
     language: str | None  # English name; None: nothing was said
     duration_seconds: float
+    prompt_tokens: int = 0  # of the text around the audio
+    audio_tokens: int = 0
+    completion_tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ def expose(addresses: dict[str, int]) -> None:
     """Make each name a global symbol that jumps to its address. OSError where that is barred."""
     if sys.platform != "linux" or platform.machine() not in _MACHINE:
         raise OSError(f"no jump code for {sys.platform} on {platform.machine()}")
+    # Never closed: the loader knows libraries by their path, and a second one must not have the same.
     file = os.memfd_create("ominix-aliases")
-    try:
-        os.write(file, _library(addresses))
-        ctypes.CDLL(f"/proc/self/fd/{file}", ctypes.RTLD_GLOBAL)
-    finally:
-        os.close(file)
+    os.write(file, _library(addresses))
+    ctypes.CDLL(f"/proc/self/fd/{file}", ctypes.RTLD_GLOBAL)
 
 
 def _library(addresses: dict[str, int]) -> bytes:

@@ -1,6 +1,6 @@
 """An engine without a model that obeys its prompt: for tests and contract runs, never for users.
 
-The last message's first word is the verb:
+The last message's first word (of a transcription: its prompt's) is the verb:
 
     sleep S     wait S seconds, then answer     tick S     wait S seconds after every token
     raise       an exception                    segfault   SIGSEGV
@@ -9,7 +9,7 @@ The last message's first word is the verb:
     refuse      JobRefused                      fail       the Failed event
     think       answer with reasoning first     say TEXT   TEXT itself, a word at a time
 
-Anything else is answered with `word0 word1 ...` up to max_tokens (at most 100,000), a token a step.
+Anything else is answered with `word0 word1 ...` up to max_tokens, at most 256; `tick` goes on for longer.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from ominix.errors import JobRefused
 from ominix.jobs import (
     DEFAULT_MAX_TOKENS,
+    LAST,
     ChatDone,
     ChatJob,
     Delta,
@@ -32,8 +34,11 @@ from ominix.jobs import (
     Failed,
     Finished,
     Job,
+    Segment,
     Started,
     TokenLogprob,
+    TranscriptionDone,
+    TranscriptionJob,
 )
 
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
@@ -50,12 +55,15 @@ def load(spec: EngineSpec) -> Scripted:
 class Script:
     """One job on its way: the tokens still to come and when the next one is due."""
 
-    job: ChatJob
+    job: Job
+    limit: int
+    choices: int
     tokens: Iterator[str]
     due: float
     tick_seconds: float = 0.0
     reasoning_left: int = 0
     emitted: int = 0
+    text: str = ""
     failed: bool = False
     started: bool = False
     events: list[Event] = field(default_factory=list)
@@ -71,16 +79,14 @@ class Scripted:
         return not self._scripts
 
     def admit(self, job_id: int, job: Job) -> None:
-        if not isinstance(job, ChatJob):
-            raise JobRefused("the scripted model only chats", param="model")
-        prompt = str(job.messages[-1].get("content") or "hello")
+        prompt = _prompt(job)
         verb, _, rest = prompt.partition(" ")
         if verb == "refuse":
             raise JobRefused("refused as asked", param="messages")
         now = time.monotonic()
         text = rest if verb == "say" else ""
-        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(100_000))
-        script = Script(job, words, due=now)
+        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(_words(verb)))
+        script = Script(job, _limit(job), job.n if isinstance(job, ChatJob) else 1, words, due=now)
         if verb == "sleep":
             script.due = now + _number(rest)
         elif verb == "tick":
@@ -114,7 +120,7 @@ class Scripted:
         for job_id, script in list(self._scripts.items()):
             for event in self._advance(script, now):
                 events.append((job_id, event))
-                if isinstance(event, (ChatDone, Failed)):
+                if isinstance(event, LAST):
                     del self._scripts[job_id]
         if not events and self._scripts:
             time.sleep(IDLE_SECONDS)
@@ -129,39 +135,61 @@ class Scripted:
             return events
         if script.failed:
             return [*events, Failed("failed as asked")]
-        token = next(script.tokens, None) if script.emitted < _limit(script.job) else None
+        token = next(script.tokens, None) if script.emitted < script.limit else None
         if token is None:
             return events + self._ending(script)
         script.due = now + script.tick_seconds
         script.emitted += 1
+        script.text += token
         reasoning = script.reasoning_left > 0
         script.reasoning_left -= reasoning
         return events + [
-            Delta(token, index, reasoning, self._logprobs(script.job, token)) for index in range(script.job.n)
+            Delta(token, index, reasoning, self._logprobs(script.job, token))
+            for index in range(script.choices)
         ]
 
     @staticmethod
-    def _logprobs(job: ChatJob, token: str) -> tuple[TokenLogprob, ...]:
+    def _logprobs(job: Job, token: str) -> tuple[TokenLogprob, ...]:
+        likeliest = TokenLogprob(token, -0.5, tuple(token.encode()))
+        if isinstance(job, TranscriptionJob):
+            return (likeliest,) if job.logprobs else ()
         if job.top_logprobs is None:
             return ()
-        likeliest = TokenLogprob(token, -0.5, tuple(token.encode()))
         return (TokenLogprob(token, -0.5, likeliest.token_bytes, (likeliest,) * job.top_logprobs),)
 
     @staticmethod
     def _ending(script: Script) -> list[Event]:
         job = script.job
-        reason = "length" if script.emitted >= _limit(job) else "stop"
+        if isinstance(job, TranscriptionJob):
+            text = script.text.strip()
+            segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature)
+            return [segment, TranscriptionDone(text, job.language or "English", 1.0)]
+        reason = "length" if script.emitted >= script.limit else "stop"
         prompt_tokens = sum(len(str(m.get("content") or "").split()) for m in job.messages)
         done = ChatDone(prompt_tokens, script.emitted * job.n)
         return [*(Finished(reason, index) for index in range(job.n)), done]
 
 
-def _limit(job: ChatJob) -> int:
+def _prompt(job: Job) -> str:
+    if isinstance(job, ChatJob):
+        return str(job.messages[-1].get("content") or "hello")
+    if not Path(job.path).stat().st_size:
+        raise JobRefused("the file is empty", param="file", code="invalid_audio_format")
+    return job.context or "hello"
+
+
+def _limit(job: Job) -> int:
+    if isinstance(job, TranscriptionJob):
+        return 100
     return DEFAULT_MAX_TOKENS if job.max_tokens is None else job.max_tokens
 
 
 def _pieces(text: str) -> list[str]:
     return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+
+
+def _words(verb: str) -> int:
+    return 1_000_000 if verb == "tick" else 256
 
 
 def _number(text: str) -> float:

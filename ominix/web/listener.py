@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 from falcon import Request
 
@@ -21,10 +22,12 @@ class ClientLeft(Exception):
 class Listener:
     """Iterate for every event, or take batches with a bound on silence. Close it in any case."""
 
-    def __init__(self, req: Request, stream: Stream) -> None:
+    def __init__(self, req: Request, stream: Stream, aside: ExitStack | None = None) -> None:
+        """`aside` is closed with the listener: what must not outlive the request."""
         self._gone = req.env.get("waitress.client_disconnected") or (lambda: False)
         self._record = access.record(req)
         self._stream = stream
+        self._aside = aside or ExitStack()
 
     def batch(self, silence_seconds: float) -> list[Event]:
         """The events there are, waiting for the first; [] after so much silence. Raises the job's error."""
@@ -53,3 +56,4 @@ class Listener:
 
     def close(self) -> None:
         self._stream.close()
+        self._aside.close()

@@ -1,0 +1,125 @@
+"""POST /v1/audio/transcriptions"""
+
+from __future__ import annotations
+
+import contextlib
+import stat
+from pathlib import Path
+
+from falcon import Request, Response
+
+from ominix import languages
+from ominix.catalog import Catalog
+from ominix.errors import Forbidden, InvalidRequest
+from ominix.formats import transcript
+from ominix.jobs import Event, Progress, TranscriptionJob
+from ominix.pool.pool import Pool
+from ominix.schemas import JsonObject
+from ominix.web import access, bodies, forms, media, sse
+from ominix.web.answers import Answers
+from ominix.web.listener import Listener
+
+
+class Transcriptions:
+    def __init__(
+        self,
+        pool: Pool,
+        catalog: Catalog,
+        answers: Answers,
+        *,
+        max_bytes: int,
+        audio_roots: tuple[Path, ...],
+    ) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._answers = answers
+        self._max_bytes = max_bytes
+        self._audio_roots = audio_roots
+
+    def on_post(self, req: Request, resp: Response) -> None:
+        with contextlib.ExitStack() as stack:
+            fields, path = self._read(req, stack)
+            job = transcription_job(fields, path)
+            model = self._catalog.for_task(fields["model"], "speech")
+            access.record(req).submitted(model.id)
+            listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
+        if fields["stream"]:
+            sse.answer(resp, listener, self._messages, last=b"")
+        else:
+            self._answer(resp, fields, transcript.collected(listener))
+
+    def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, str]:
+        """The fields and the audio file's path; an uploaded file is deleted when `stack` closes."""
+        if media.require(req, "multipart/form-data", "application/json") == "application/json":
+            fields = bodies.read_json(req, "transcription_request", self._max_bytes)
+            return fields, self._below_a_root(fields["file_path"])
+        fields, upload = forms.read(req, "transcription_form", self._max_bytes)
+        stack.callback(upload.close)
+        return fields, upload.path
+
+    def _below_a_root(self, given: str) -> str:
+        """The file's real path. Raises Forbidden unless it, links resolved, is inside a named folder."""
+        if not self._audio_roots:
+            raise Forbidden(
+                "file_path needs a folder that the operator has named with --audio-root; "
+                "upload the file as multipart/form-data instead.",
+                param="file_path",
+                code="file_path_not_allowed",
+            )
+        try:
+            path = Path(given).resolve(strict=True)
+            is_file = stat.S_ISREG(path.stat().st_mode)
+        except (OSError, ValueError, RuntimeError):
+            path, is_file = Path(), False
+        if not is_file or not any(path.is_relative_to(root) for root in self._audio_roots):
+            raise InvalidRequest(
+                "file_path is not a file inside a folder named with --audio-root.",
+                param="file_path",
+                code="file_path_not_allowed",
+            )
+        return str(path)
+
+    def _messages(self, event: Event) -> list[bytes]:
+        if isinstance(event, Progress):
+            return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
+        body = transcript.stream_event(event)
+        return [sse.message(self._answers.event("transcription_event", body))] if body else []
+
+    def _answer(self, resp: Response, fields: JsonObject, found: transcript.Transcript) -> None:
+        response_format = fields["response_format"]
+        if response_format in transcript.TEXTS:
+            resp.content_type = "text/plain; charset=utf-8"
+            resp.data = transcript.TEXTS[response_format](found).encode()
+        elif response_format == "verbose_json":
+            self._answers.send(resp, "transcription_verbose", transcript.as_verbose_json(found))
+        else:
+            wants_logprobs = "logprobs" in fields.get("include", [])
+            self._answers.send(resp, "transcription", transcript.as_json(found, logprobs=wants_logprobs))
+
+
+def transcription_job(fields: JsonObject, path: str) -> TranscriptionJob:
+    """The job that a checked request asks for. Raises InvalidRequest."""
+    words = [fields.get("prompt", ""), *fields.get("keywords", [])]
+    return TranscriptionJob(
+        path=path,
+        language=_language(fields),
+        context="\n".join(word for word in words if word),
+        temperature=float(fields["temperature"]),
+        logprobs="logprobs" in fields.get("include", []),
+    )
+
+
+def _language(fields: JsonObject) -> str | None:
+    candidates = fields.get("languages", [])
+    param = "language" if fields.get("language") else "languages"
+    text = fields.get("language") or (candidates[0] if len(candidates) == 1 else "")
+    if text.strip().lower() in ("", "auto"):
+        return None
+    name = languages.find(text)
+    if name is None:
+        raise InvalidRequest(
+            f"The language '{text[:40]}' is not known. Known are: {', '.join(languages.LANGUAGES)}.",
+            param=param,
+            code="invalid_language",
+        )
+    return name

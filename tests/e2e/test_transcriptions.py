@@ -1,0 +1,167 @@
+"""The endpoint's forms and refusals, with the scripted engine; what a model hears is tested elsewhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from serving import Clients, eventually
+
+PATH = "/v1/audio/transcriptions"
+
+
+def form(*fields: tuple[str, str], file: bytes | None = b"RIFFxxxx", close: bool = True):
+    """Body and headers of a multipart form."""
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n'.encode() for n, v in fields]
+    if file is not None:
+        head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'
+        parts.append(head + file + b"\r\n")
+    body = b"".join(parts) + (b"--b--\r\n" if close else b"")
+    return body, {"Content-Type": "multipart/form-data; boundary=b"}
+
+
+def transcribe(server, *fields, **options):
+    body, headers = form(("model", "scripted-speech"), *fields, **options)
+    return server.request("POST", PATH, body, headers)
+
+
+def test_json_text_and_verbose_json(shared_server):
+    status, _, body = transcribe(shared_server, ("prompt", "say hello out there"))
+    assert (status, body["text"]) == (200, "hello out there")
+    status, headers, text = transcribe(shared_server, ("prompt", "say hello"), ("response_format", "text"))
+    assert headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert text == b"hello\n"
+    fields = (("prompt", "say hello"), ("response_format", "verbose_json"), ("language", "zh-CN"))
+    body = transcribe(shared_server, *fields)[2]
+    assert (body["language"], body["duration"], body["segments"][0]["text"]) == ("Chinese", 1.0, "hello")
+
+
+@pytest.mark.parametrize("language", ["", "auto", "AUTO", "English", "en", "en-US", "EN"])
+def test_languages_in_any_spelling(shared_server, language):
+    assert transcribe(shared_server, ("language", language))[0] == 200
+
+
+@pytest.mark.parametrize("name", ["include[]", "include"])
+def test_arrays_in_any_spelling(shared_server, name):
+    body = transcribe(shared_server, ("prompt", "say a b"), (name, "logprobs"))[2]
+    assert [entry["token"] for entry in body["logprobs"]] == ["a ", "b"]
+
+
+def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server):
+    fields = [
+        ("keywords[]", "say"),
+        ("keywords[]", "more"),
+        ("chunking_strategy[type]", "server_vad"),
+        ("chunking_strategy[threshold]", "0.4"),
+        ("unknown", "x"),
+        ("temperature", "0.5"),
+        ("known_speaker_names[]", "me"),
+    ]
+    assert transcribe(shared_server, *fields)[0] == 200
+    assert transcribe(shared_server, ("chunking_strategy", '{"type": "server_vad"}'))[0] == 200
+    assert transcribe(shared_server, ("chunking_strategy", "auto"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "options", "param", "code"),
+    [
+        ([("language", "klingon")], {}, "language", "invalid_language"),
+        ([("temperature", "hot")], {}, "temperature", "invalid_type"),
+        ([("temperature", "1.5")], {}, "temperature", "invalid_value"),
+        ([("response_format", "xml")], {}, "response_format", "invalid_value"),
+        ([("stream", "maybe")], {}, "stream", "invalid_type"),
+        ([("timestamp_granularities[]", "day")], {}, "timestamp_granularities[0]", "unsupported_parameter"),
+        ([("chunking_strategy", "never")], {}, "chunking_strategy", "invalid_value"),
+        ([], {"file": None}, "file", "missing_required_parameter"),
+        ([], {"file": b""}, "file", "invalid_audio_format"),
+        ([], {"close": False}, None, "invalid_multipart"),
+        ([("a" * 60_000, "x")], {}, None, "invalid_multipart"),
+        ([(f"f{i}", "x") for i in range(600)], {}, None, "invalid_multipart"),
+        ([("prompt", "x" * 100_000)], {}, None, "invalid_multipart"),
+    ],
+)
+def test_bad_forms_are_a_400_that_names_the_field(shared_server, fields, options, param, code):
+    status, _, body = transcribe(shared_server, *fields, **options)
+    assert status == 400, body
+    assert (body["error"]["param"], body["error"]["code"]) == (param, code)
+    assert not shared_server.uploads()
+
+
+def test_a_file_past_the_limit_is_413(serve):
+    server = serve("--scripted", "--max-upload-mib", "0.1")
+    status, _, body = transcribe(server, file=b"x" * 150_000)
+    assert (status, body["error"]["param"]) == (413, "file")
+    status, _, body = transcribe(server, file=b"x" * 300_000)
+    assert status == 413
+    assert transcribe(server, file=b"x" * 100_000)[0] == 200
+    assert not server.uploads()
+
+
+def test_a_stream_sums_up_to_its_done_text(shared_server):
+    _, headers, body = transcribe(shared_server, ("prompt", "say one two"), ("stream", "true"))
+    assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    events = [json.loads(line[6:]) for line in body.decode().strip().split("\n\n")]
+    deltas = "".join(e["delta"] for e in events if e["type"] == "transcript.text.delta")
+    assert deltas == events[-1]["text"] == "one two"
+    assert eventually(lambda: not shared_server.uploads(), 2)
+
+
+def test_the_upload_is_gone_when_the_client_leaves(serve):
+    server = serve("--scripted")
+    transcribe(server, ("prompt", "say warm"))
+    body, headers = form(("model", "scripted-speech"), ("prompt", "sleep 30"))
+
+    def leave(_: int) -> None:
+        with pytest.raises(TimeoutError):
+            server.request("POST", PATH, body, headers, timeout=0.5)
+
+    client = Clients(1, leave)
+    assert eventually(lambda: server.jobs("scripted-speech") == 1)
+    assert server.uploads()
+    client.join(5)
+    assert eventually(lambda: server.jobs("scripted-speech") == 0, 2)
+    assert eventually(lambda: not server.uploads(), 2)
+
+
+def test_file_path_works_below_a_named_root_only(serve, tmp_path: Path):
+    root, outside = tmp_path / "root", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "a.wav").write_bytes(b"x")
+    (outside / "b.wav").write_bytes(b"x")
+    (root / "link.wav").symlink_to(outside / "b.wav")
+    (root / "inner.wav").symlink_to(root / "a.wav")
+    (root / "folder").symlink_to(outside)
+    server = serve("--scripted", "--audio-root", str(root))
+
+    def status(path: object) -> int:
+        body = {"file_path": str(path), "model": "scripted-speech"}
+        return server.request("POST", PATH, body)[0]
+
+    assert status(root / "a.wav") == 200
+    assert status(root / "inner.wav") == 200
+    for path in (
+        root / "link.wav",
+        root / "folder" / "b.wav",
+        root / ".." / "outside" / "b.wav",
+        root,
+        root / "none.wav",
+        "a.wav",
+        "\x00",
+        "x" * 10_000,
+    ):
+        assert status(path) == 400, path
+
+
+def test_file_path_is_off_without_a_root(shared_server):
+    body = {"file_path": "/etc/hostname", "model": "scripted-speech"}
+    status, _, answer = shared_server.request("POST", PATH, body)
+    assert status == 403
+    assert "--audio-root" in answer["error"]["message"]
+
+
+def test_a_chat_model_does_not_transcribe(shared_server):
+    body, headers = form(("model", "scripted"))
+    status, _, answer = shared_server.request("POST", PATH, body, headers)
+    assert (status, answer["error"]["code"]) == (400, "model_not_supported")
