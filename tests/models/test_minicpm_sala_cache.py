@@ -9,7 +9,8 @@ from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache
 from mlx_lm.utils import load_model
 
 from ominix.models.minicpm_sala import loader
-from ominix.models.minicpm_sala.cache import Buffer, LightningCache, SparseCache
+from ominix.models.minicpm_sala.cache import LightningCache, SparseCache
+from ominix.models.minicpm_sala.storage import Buffer
 
 CASE = Path(__file__).parents[1] / "golden" / "minicpm_sala" / "case_b_sparse_prefill"
 
