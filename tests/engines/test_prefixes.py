@@ -45,6 +45,23 @@ def test_the_next_turn_reads_only_what_is_new(folders, kind):
     assert cached(second) >= len(QUESTION)
 
 
+@pytest.mark.parametrize("kind", ["llama", "lfm2"])
+def test_penalties_and_third_turns_are_as_without_reuse(folders, kind):
+    chat = tiny_chat.engine(folders[kind])
+    penal = Sampling(
+        temperature=0, logit_bias=LETTERS.logit_bias, frequency_penalty=1.5, repetition_penalty=1.2
+    )
+    conversation = [QUESTION]
+    for _ in range(3):
+        turn = ChatJob(said(*conversation), penal, max_tokens=9, top_logprobs=0)
+        answer = run(chat, turn)[0]
+        fresh = run(tiny_chat.engine(folders[kind]), turn)[0]
+        assert tokens(answer) == tokens(fresh)
+        conversation += [text(answer), "and then?"]
+
+    assert cached(answer) > len(QUESTION) + 20
+
+
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_a_changed_last_message_uses_what_came_before_it(folders, kind):
     chat = tiny_chat.engine(folders[kind])
