@@ -238,17 +238,18 @@ def test_loading_by_the_protocol(files):
     assert isinstance(events[-1][1], TranscriptionDone)
 
 
-def test_rows_can_leave_in_any_order(model):
+@pytest.mark.parametrize("lookahead", [False, True])
+def test_rows_can_join_and_leave_in_any_order(model, lookahead):
     """Each row goes on as if the others had never been."""
     from ominix.engines.rows import Newcomer
 
     prompts = [model.model.embed_tokens(tokens) for tokens in map(_tokens, (3, 30, 12, 7))]
     alone = []
     for i, prompt in enumerate(prompts):
-        rows = Rows(model, watched=0)
+        rows = Rows(model, watched=0, lookahead=False)
         found = [*rows.join([Newcomer(i, prompt, -1, 0.0)]), *(rows.step()[0] for _ in range(8))]
         alone.append([draw.token for draw in found])
-    rows = Rows(model, watched=0)
+    rows = Rows(model, watched=0, lookahead=lookahead)
     seen: dict[int, list[int]] = {i: [] for i in range(4)}
 
     def note(draws):
@@ -264,8 +265,16 @@ def test_rows_can_leave_in_any_order(model):
     note(rows.step())
     rows.leave({3, 0})
     note(rows.step())
-    rows.leave({2})
+    seen[1].clear()
+    note(rows.join([Newcomer(1, prompts[1], -1, 0.0)]))
+    note(rows.step())
+    note(rows.step())
+    rows.leave({2, 1})
     assert len(rows) == 0
+    seen[3].clear()
+    note(rows.join([Newcomer(3, prompts[3], -1, 0.0)]))
+    note(rows.step())
+    note(rows.step())
     for i in range(4):
         assert seen[i] == alone[i][: len(seen[i])]
         assert len(seen[i]) >= 3
