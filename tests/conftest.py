@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hub import Hub
 
 from ominix.catalog import Model
 from ominix.jobs import ChatJob, Delta
@@ -69,9 +70,9 @@ class RunningServer:
     def __init__(self, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         self.log_path = home / "server.log"
         self.temp = home / "temp"
-        self.temp.mkdir()
+        self.temp.mkdir(exist_ok=True)  # a home may be served again
         begun = time.monotonic()
-        with self.log_path.open("w") as log:
+        with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ominix", "--home", str(home), "serve", "--port", "0", *flags],
                 stdout=subprocess.PIPE,
@@ -139,15 +140,28 @@ def serve(tmp_path: Path) -> Iterator:
     """Start servers: `serve("--scripted", ...)`. All are stopped at the end."""
     running: list[RunningServer] = []
 
-    def start(*flags: str, env: dict[str, str] | None = None) -> RunningServer:
-        home = tmp_path / f"home{len(running)}"
-        home.mkdir()
+    def start(*flags: str, env: dict[str, str] | None = None, home: Path | None = None) -> RunningServer:
+        home = home or tmp_path / f"home{len(running)}"
+        home.mkdir(exist_ok=True)
         running.append(RunningServer(home, *flags, env=env))
         return running[-1]
 
     yield start
     for server in running:
         server.stop()
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub on loopback; children of this process find it and nothing else."""
+    made = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", made.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,11 @@ class Child:
             [sys.executable, "-m", "ominix.store.fetch", str(home), model_id, repo_id],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(p for p in paths if p),
+                "HF_HUB_DISABLE_TELEMETRY": "1",  # the hub hears which files are wanted, and no more
+            },
             start_new_session=True,  # the terminal's Ctrl-C is the parent's business
         )
 

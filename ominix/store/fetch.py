@@ -26,7 +26,7 @@ from ominix.store.folders import Folders
 from ominix.store.hub import Hub, Listing
 
 REPORT_SECONDS = 0.25
-LOCK_SECONDS = 2.0
+LOCK_SECONDS = 0.5  # others look at the lock for an instant
 SPARE_BYTES = 64 << 20  # of the disk, to be left free
 NICENESS = 10  # answers come first
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -35,13 +35,12 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Fetch:
     """One download from the list of files to the folder in its place."""
 
-    def __init__(self, home: Path, model_id: str, repo_id: str) -> None:
+    def __init__(self, home: Path, model_id: str, hub: Hub) -> None:
         self._records = Records(home)
         self._folders = Folders(home)
         self._folder = self._folders.partial(model_id)
         self._id = model_id
-        self._hub = Hub(repo_id)
-        self._repo_id = repo_id
+        self._hub = hub
         self._done = 0
         self._total: int | None = None
         self._reported = 0.0
@@ -62,7 +61,7 @@ class Fetch:
                 raise
 
     def _note(self, state: str, **fields: object) -> None:
-        self._records.put(self._id, repo_id=self._repo_id, state=state, **fields)
+        self._records.put(self._id, repo_id=self._hub.repo_id, state=state, **fields)
 
     def _fetch_all(self, listing: Listing) -> None:
         first = wanted.small(listing.files)
@@ -141,7 +140,7 @@ def _gb(size: int) -> str:
 
 
 def _end_with_stdin() -> None:
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever sent: this returns at the end
     os._exit(1)
 
 
@@ -152,7 +151,7 @@ def main() -> int:
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     home, model_id, repo_id = sys.argv[1:]
     try:
-        Fetch(Path(home), model_id, repo_id).run()
+        Fetch(Path(home), model_id, Hub(repo_id)).run()
     except DownloadFailed as failure:
         say({"state": "failed", "reason": failure.reason, "message": failure.message})
         return 1

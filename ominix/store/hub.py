@@ -62,12 +62,21 @@ class Listing:
 class Hub:
     """One repository. All methods raise DownloadFailed; OSError where the disk is to blame."""
 
-    def __init__(self, repo_id: str) -> None:
-        self._repo_id = repo_id
+    def __init__(
+        self,
+        repo_id: str,
+        *,
+        endpoint: str | None = None,  # None: HF_ENDPOINT, or the public hub
+        pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
+    ) -> None:
+        self.repo_id = repo_id
+        self._endpoint = endpoint or constants.ENDPOINT
+        self._pauses_seconds = pauses_seconds
 
     def listing(self) -> Listing:
+        api = HfApi(endpoint=self._endpoint)
         info = self._persist(
-            lambda: HfApi().model_info(self._repo_id, files_metadata=True, timeout=LIST_SECONDS)
+            lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS)
         )
         top = [s for s in info.siblings or [] if "/" not in s.rfilename]
         return Listing(info.sha or "main", {s.rfilename: _file(s) for s in top})
@@ -91,7 +100,7 @@ class Hub:
 
     def _receive(self, file: File, revision: str, partial: Path, progress: Callable[[int], None]) -> None:
         """Go on with the file where it is, to its end."""
-        url = hf_hub_url(self._repo_id, file.name, revision=revision)
+        url = hf_hub_url(self.repo_id, file.name, revision=revision, endpoint=self._endpoint)
         with partial.open("ab") as out:
             have = out.tell()
             if have >= file.size:
@@ -120,13 +129,13 @@ class Hub:
                 return action()
             except (httpx2.TransportError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
                 failures = 1 if _size(growing) > before else failures + 1
-                if not _may_pass(error) or failures > len(PAUSES_SECONDS):
+                if not _may_pass(error) or failures > len(self._pauses_seconds):
                     raise self._failure(error) from error
-                log.info("%s: %s; trying again", self._repo_id, error)
-                time.sleep(PAUSES_SECONDS[failures - 1])
+                log.info("%s: %s; trying again", self.repo_id, error)
+                time.sleep(self._pauses_seconds[failures - 1])
 
     def _failure(self, error: Exception) -> DownloadFailed:
-        repo = f"The repository '{self._repo_id}'"
+        repo = f"The repository '{self.repo_id}'"
         if isinstance(error, OfflineModeIsEnabled):
             return DownloadFailed("offline", "HF_HUB_OFFLINE is set: nothing may be downloaded.")
         if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
@@ -142,11 +151,11 @@ class Hub:
             return DownloadFailed("not_found", f"{repo} lacks what its list of files names; try again.")
         if isinstance(error, HfHubHTTPError):
             return DownloadFailed(
-                "hub", f"The hub answers {_status(error)} for '{self._repo_id}'; try again later."
+                "hub", f"The hub answers {_status(error)} for '{self.repo_id}'; try again later."
             )
         return DownloadFailed(
             "offline",
-            f"The hub at {constants.ENDPOINT} cannot be reached ({type(error).__name__}); try again.",
+            f"The hub at {self._endpoint} cannot be reached ({type(error).__name__}); try again.",
         )
 
 
