@@ -70,7 +70,8 @@ class Catalog:
 
     def models(self) -> list[Model]:
         records = self._known()
-        found = [_read(path, records.get(path.name)) for path in _folders(self.folder)]
+        engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
+        found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")
@@ -174,7 +175,7 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _read(path: Path, record: Record | None) -> Model:
+def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Model:
     try:
         config = _config(path)
         task = task_of(config)
@@ -182,9 +183,13 @@ def _read(path: Path, record: Record | None) -> Model:
         trouble = None if weights else "it has no .safetensors files"
     except (OSError, ValueError, RecursionError) as error:
         config, task, trouble = {}, "unknown", _without_paths(error)
+    if config.get("model_type") == "scripted" and "scripted" in engines:  # in tests
+        task, kind = "chat", "scripted"
+    else:
+        kind = engines.get(task, "")
     if task == "unknown" and trouble is None:
         trouble = f"its model_type {config.get('model_type')!r} is not supported"
-    kind = ENGINES.get(task, "") if trouble is None else ""
+    kind = kind if trouble is None else ""
     return Model(
         path.name,
         path,

@@ -35,7 +35,9 @@ class Faults:
 
     bytes_per_second: int | None = None
     statuses: dict[str, list[int]] = field(default_factory=dict)  # name -> statuses of the next answers
-    cuts: dict[str, list[int]] = field(default_factory=dict)  # name -> bytes after which the next answers break
+    cuts: dict[str, list[int]] = field(
+        default_factory=dict
+    )  # name -> bytes after which the next answers break
     wrong: dict[str, int] = field(default_factory=dict)  # name -> answers with a wrong byte
     ignore_range: bool = False
     sizes: dict[str, int] = field(default_factory=dict)  # name -> size that the list claims
@@ -94,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-    def _route(self) -> None:
+    def _route(self) -> None:  # noqa: RET503
         via_proxy = self.path.startswith("http://")
         path = "/" + self.path.split("/", 3)[3] if via_proxy else self.path
         parts = path.partition("?")[0].strip("/").split("/")

@@ -64,7 +64,7 @@ class Models:
 
     def _deletable(self, name: str) -> Model:
         model = self._catalog.exact(name)
-        if model.kind == "scripted":
+        if self._catalog.folder not in model.path.parents:
             raise InvalidRequest(f"The model '{model.id}' is built in.", param="model", code="model_built_in")
         return model
 

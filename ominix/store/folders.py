@@ -15,7 +15,7 @@ from ominix import locks
 from ominix.errors import Conflict, ModelNotFound
 from ominix.records import sync_folder
 
-LOCK_SECONDS = 2.0  # others look at a folder's lock for an instant
+LOCK_SECONDS = 0.5  # others look at a folder's lock for an instant
 
 
 class Folders:

@@ -75,9 +75,7 @@ class Hub:
 
     def listing(self) -> Listing:
         api = HfApi(endpoint=self._endpoint)
-        info = self._persist(
-            lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS)
-        )
+        info = self._persist(lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS))
         top = [s for s in info.siblings or [] if "/" not in s.rfilename]
         return Listing(info.sha or "main", {s.rfilename: _file(s) for s in top})
 

@@ -1,4 +1,4 @@
-"""Downloads against a real hub on loopback, in this process: the way of every file, and what goes wrong on it."""
+"""Downloads from a real hub on loopback, in this process: every file's way, and what goes wrong on it."""
 
 from __future__ import annotations
 
@@ -288,5 +288,3 @@ def test_proxies_and_the_offline_switch_are_heeded(hub, tmp_path):
     elsewhere = {"HF_ENDPOINT": "http://hub.invalid", "NO_PROXY": "localhost", "HTTP_PROXY": hub.url}
     assert run(**elsewhere) == {"state": "ready"}
     assert hub.asked("config.json")[-1].via_proxy
-
-
