@@ -67,6 +67,10 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         if argument:
             command.add_argument("model", metavar=argument)
         _add_alias(_Flags(command, environ))
+    _add_transcribe(commands.add_parser("transcribe", help="recordings to text"), environ)
+    _add_chat(commands.add_parser("chat", help="a conversation in the terminal"), environ)
+    _add_import_gguf(commands.add_parser("import-gguf", help="a GGUF file becomes a model"))
+    _add_connection(commands.add_parser("doctor", help="what this machine computes on"), environ)
     return parser
 
 
@@ -138,6 +142,39 @@ def _add_alias(flags: _Flags) -> None:
     flags.many("alias", "alias", _alias, "NAME=MODEL: another name for a model or a repository")
 
 
+def _add_connection(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """Where the running server is."""
+    flags = _Flags(parser, environ)
+    flags.one("host", str, "the server's address, default 127.0.0.1")
+    flags.one("port", _port, "the server's port, default 8080")
+    flags.many("api-key", "api_keys", str, "a key for the server")
+
+
+def _add_transcribe(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("files", nargs="+", type=Path, help="audio or video files, or folders of them")
+    parser.add_argument("--format", choices=("txt", "json", "verbose", "srt", "vtt"), default="txt")
+    parser.add_argument("--output", type=_folder, help="write files into this folder, not to the terminal")
+    parser.add_argument("--model", help="a speech model; default: the server's default")
+    parser.add_argument("--language", help="the language spoken, such as English or zh; default: heard")
+    parser.add_argument("--prompt", help="names and words that are likely to occur")
+    parser.add_argument("--url", help="another server, such as http://10.0.0.5:8080")
+    _add_connection(parser, environ)
+
+
+def _add_chat(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("model", nargs="?", help="a chat model; default: the first there is")
+    parser.add_argument("--system", help="how the model is to behave")
+    parser.add_argument("--temperature", type=float)
+    parser.add_argument("--max-tokens", type=int)
+    parser.add_argument("--url", help="another server, such as http://10.0.0.5:8080")
+    _add_connection(parser, environ)
+
+
+def _add_import_gguf(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a GGUF file of the llama family")
+    parser.add_argument("--name", help="the model's name; default: the file's")
+
+
 def _port(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 65535:
@@ -147,8 +184,8 @@ def _port(text: str) -> int:
 
 def _count(text: str) -> int:
     value = int(text)
-    if not 1 <= value <= 1024:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1024")
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 256")
     return value
 
 

@@ -76,6 +76,9 @@ def path_of(error: ValidationError) -> str:
 def _refusal(error: ValidationError) -> InvalidRequest:
     error = _most_telling(error)
     path = path_of(error)
+    unsupported = _annotation(error, "x-unsupported")
+    if unsupported:
+        return InvalidRequest(unsupported, param=path, code="unsupported_parameter")
     if error.validator == "required":
         needed: Any = error.validator_value  # a list, by the validator's definition
         given: Any = error.instance  # an object, likewise
@@ -83,6 +86,12 @@ def _refusal(error: ValidationError) -> InvalidRequest:
         path = f"{path}.{missing}".lstrip(".")
         return InvalidRequest(f"'{path}' is required.", param=path, code="missing_required_parameter")
     return InvalidRequest(f"'{path}' {_sentence(error)}.", param=path or None, code=_code(error))
+
+
+def _annotation(error: ValidationError, name: str) -> str | None:
+    """Our own keyword beside the one that failed: a sentence for people."""
+    beside: Any = error.schema  # an object, unless the schema is `true`
+    return beside.get(name) if isinstance(beside, dict) else None
 
 
 def _most_telling(error: ValidationError) -> ValidationError:
@@ -138,13 +147,28 @@ def openapi() -> JsonObject:
     """The OpenAPI document as one piece: the schema files moved under components/schemas."""
     documents = _documents()
     parts = {
-        name.removesuffix(".json"): {k: v for k, v in body.items() if not k.startswith("$")}
-        for name, body in documents.items()
-        if "$id" in body
+        name.removesuffix(".json"): _published(body) for name, body in documents.items() if "$id" in body
     }
     whole = json.loads(json.dumps(documents["openapi.json"]))
     whole["components"]["schemas"] = parts
     return dict(_with_local_references(whole))
+
+
+def _published(body: JsonObject) -> JsonObject:
+    """As a client may take it: an optional field of a request may also be null, which means absent."""
+    shown = {key: value for key, value in body.items() if not key.startswith("$")}
+    if body["$id"].endswith("_request.json"):
+        required = body.get("required", [])
+        shown["properties"] = {
+            name: spec if name in required else _or_null(spec) for name, spec in body["properties"].items()
+        }
+    return shown
+
+
+def _or_null(spec: JsonObject) -> JsonObject:
+    outside = {key: value for key, value in spec.items() if key in ("description", "default")}
+    inside = {key: value for key, value in spec.items() if key not in outside}
+    return {**outside, "anyOf": [inside, {"type": "null"}]}
 
 
 def _with_local_references(node: Any) -> Any:

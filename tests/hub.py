@@ -96,7 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
             except (BrokenPipeError, ConnectionResetError):
                 self.close_connection = True
 
-    def _route(self) -> None:  # noqa: RET503
+    def _route(self) -> None:
         via_proxy = self.path.startswith("http://")
         path = "/" + self.path.split("/", 3)[3] if via_proxy else self.path
         parts = path.partition("?")[0].strip("/").split("/")
@@ -128,7 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _list(self, repo_id: str) -> None:
         repo = self._find(repo_id)
         if repo is None:
-            return self._refuse(404, "RepoNotFound")
+            self._refuse(404, "RepoNotFound")
+            return
         siblings = [self._sibling(name, data) for name, data in repo.files.items()]
         body = json.dumps({"id": repo_id, "sha": repo.revision, "siblings": siblings}).encode()
         self.send_response(200)
@@ -158,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "EntryNotFound")
         if not _is_large(name):
             return self._send(repo, name)
+        return self._redirect(repo_id, revision, name)
+
+    def _redirect(self, repo_id: str, revision: str, name: str) -> None:
         self.send_response(302)
         self.send_header("Location", f"http://localhost:{self.hub.port}/cdn/{repo_id}/{name}")
         self.send_header("X-Repo-Commit", revision)

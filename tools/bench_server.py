@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 
-BODY = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
+BODY = {"model": "scripted", "messages": [{"role": "user", "content": "tick 0"}]}
 
 
 def main() -> None:
@@ -77,7 +77,7 @@ def stream(port: int, tokens: int) -> int:
     )
     body = connection.getresponse().read()
     assert body.endswith(b"data: [DONE]\n\n"), body[-200:]
-    return body.count(b'"content":"hello')
+    return body.count(b'"content":"tick')
 
 
 if __name__ == "__main__":

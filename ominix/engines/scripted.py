@@ -9,7 +9,7 @@ The last message's first word (of a transcription: its prompt's) is the verb:
     refuse      JobRefused                      fail       the Failed event
     think       answer with reasoning first     say TEXT   TEXT itself, a word at a time
 
-Anything else is answered with `word0 word1 ...` up to max_tokens (at most 100,000), a token a step.
+Anything else is answered with `word0 word1 ...` up to max_tokens, at most 256; `tick` goes on for longer.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Scripted:
             raise JobRefused("refused as asked", param="messages")
         now = time.monotonic()
         text = rest if verb == "say" else ""
-        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(100_000))
+        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(_words(verb)))
         script = Script(job, _limit(job), job.n if isinstance(job, ChatJob) else 1, words, due=now)
         if verb == "sleep":
             script.due = now + _number(rest)
@@ -186,6 +186,10 @@ def _limit(job: Job) -> int:
 
 def _pieces(text: str) -> list[str]:
     return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+
+
+def _words(verb: str) -> int:
+    return 1_000_000 if verb == "tick" else 256
 
 
 def _number(text: str) -> float:

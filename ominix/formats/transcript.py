@@ -75,17 +75,21 @@ def as_vtt(transcript: Transcript) -> str:
 TEXTS = {"text": as_text, "srt": as_srt, "vtt": as_vtt}
 
 
-def stream_event(event: Event) -> list[dict[str, Any]]:
-    """The `transcription_event` objects that an event becomes."""
+def stream_event(event: Event) -> dict[str, Any] | None:
+    """The `transcription_event` object that an event becomes, if it becomes one.
+
+    Beside OpenAI's fields a segment has those of verbose_json, and the last event language and duration.
+    """
     if isinstance(event, Delta):
         body: dict[str, Any] = {"type": "transcript.text.delta", "delta": event.text}
-        return [{**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body]
+        return {**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body
     if isinstance(event, Segment):
         head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": ""}
-        return [{**head, "start": event.start, "end": event.end, "text": event.text.strip()}]
+        return {**_segment(event), **head}
     if isinstance(event, TranscriptionDone):
-        return [{"type": "transcript.text.done", "text": event.text, "usage": _tokens(event)}]
-    return []
+        facts = {"language": event.language or "", "duration": event.duration_seconds}
+        return {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
+    return None
 
 
 def _usage(transcript: Transcript) -> dict[str, Any]:

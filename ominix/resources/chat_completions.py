@@ -7,7 +7,6 @@ from typing import Any
 from falcon import Request, Response
 
 from ominix.catalog import Catalog
-from ominix.errors import InvalidRequest
 from ominix.formats.chat import Completion
 from ominix.jobs import ChatJob, Sampling
 from ominix.pool.pool import Pool
@@ -43,12 +42,11 @@ class ChatCompletions:
 
     def _messages(self, completion: Completion, event: Any) -> list[bytes]:
         chunks = completion.chunks(event)
-        return [self._answers.checked_event("chat_completion_chunk", chunk) for chunk in chunks]
+        return [sse.message(self._answers.event("chat_completion_chunk", chunk)) for chunk in chunks]
 
 
 def chat_job(fields: JsonObject) -> ChatJob:
-    """The job that a checked request asks for. Raises InvalidRequest for what is not served."""
-    _refuse_unsupported(fields)
+    """The job that a checked request asks for."""
     stop = fields.get("stop", [])
     limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
     return ChatJob(
@@ -60,25 +58,6 @@ def chat_job(fields: JsonObject) -> ChatJob:
         top_logprobs=int(fields.get("top_logprobs", 0)) if fields["logprobs"] else None,
         template_options=fields.get("chat_template_kwargs", {}),
     )
-
-
-def _refuse_unsupported(fields: JsonObject) -> None:
-    """What would change the answer and is not there yet is refused, never ignored."""
-    if fields.get("tools"):
-        raise _unsupported("tools", "Tool calls are not supported yet; leave 'tools' out.")
-    if fields.get("functions"):
-        raise _unsupported("functions", "Function calls are not supported yet.")
-    kind = fields.get("response_format", {"type": "text"})["type"]
-    if kind != "text":
-        raise _unsupported("response_format", f"response_format '{kind}' is not supported yet.")
-    if any(m != "text" for m in fields.get("modalities", [])):
-        raise _unsupported("modalities", "Only text can be generated.")
-    if "top_logprobs" in fields and not fields["logprobs"]:
-        raise InvalidRequest("'top_logprobs' needs 'logprobs': true.", param="top_logprobs")
-
-
-def _unsupported(param: str, message: str) -> InvalidRequest:
-    return InvalidRequest(message, param=param, code="unsupported_parameter")
 
 
 def _sampling(fields: JsonObject) -> Sampling:

@@ -12,7 +12,7 @@ from ominix import languages
 from ominix.catalog import Catalog
 from ominix.errors import Forbidden, InvalidRequest
 from ominix.formats import transcript
-from ominix.jobs import Event, TranscriptionJob
+from ominix.jobs import Event, Progress, TranscriptionJob
 from ominix.pool.pool import Pool
 from ominix.schemas import JsonObject
 from ominix.web import access, bodies, forms, media, sse
@@ -80,8 +80,10 @@ class Transcriptions:
         return str(path)
 
     def _messages(self, event: Event) -> list[bytes]:
-        bodies_ = transcript.stream_event(event)
-        return [self._answers.checked_event("transcription_event", body) for body in bodies_]
+        if isinstance(event, Progress):
+            return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
+        body = transcript.stream_event(event)
+        return [sse.message(self._answers.event("transcription_event", body))] if body else []
 
     def _answer(self, resp: Response, fields: JsonObject, found: transcript.Transcript) -> None:
         response_format = fields["response_format"]
@@ -97,12 +99,6 @@ class Transcriptions:
 
 def transcription_job(fields: JsonObject, path: str) -> TranscriptionJob:
     """The job that a checked request asks for. Raises InvalidRequest."""
-    if "word" in fields["timestamp_granularities"]:
-        raise InvalidRequest(
-            "Word times are not supported yet; ask for timestamp_granularities segment.",
-            param="timestamp_granularities",
-            code="unsupported_value",
-        )
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         path=path,

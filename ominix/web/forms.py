@@ -18,8 +18,9 @@ from ominix import schemas
 from ominix.errors import InvalidRequest, TooLarge
 
 CHUNK_BYTES = 1 << 20
-MAX_FIELDS = 64
+MAX_FIELDS = 512
 MAX_FIELD_BYTES = 64 << 10
+NUMBER = re.compile(r"-?[0-9]{0,15}\.?[0-9]{1,40}([eE][-+]?[0-9]{1,2})?")
 BRACKETED = re.compile(r"([a-z_]+)\[([a-z_]+)\]")  # chunking_strategy[type]
 
 
@@ -102,7 +103,7 @@ def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
             continue
         name = key.removesuffix("[]")
         kind = kinds.get(name, {})
-        if kind.get("type") == "array":
+        if any(branch.get("type") == "array" for branch in (kind, *kind.get("anyOf", []))):
             fields.setdefault(name, []).extend(v for value in values for v in _items(value))
         elif values[-1] != "":
             fields[name] = _value(values[-1], kind)
@@ -125,7 +126,7 @@ def _value(text: str, kind: schemas.JsonObject) -> object:
     if kind.get("type") in ("number", "integer"):
         return _number_or_text(text)
     if kind.get("type") == "boolean":
-        return {"true": True, "1": True, "false": False, "0": False}.get(text.lower(), text)
+        return {"true": True, "false": False}.get(text.lower(), text)
     if text.startswith("{") and "anyOf" in kind:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)
@@ -135,6 +136,4 @@ def _value(text: str, kind: schemas.JsonObject) -> object:
 def _number_or_text(text: str) -> object:
     if re.fullmatch(r"-?[0-9]{1,15}", text):
         return int(text)
-    if re.fullmatch(r"-?[0-9]{0,15}\.?[0-9]{1,15}([eE]-?[0-9]{1,2})?", text):
-        return float(text)
-    return text
+    return float(text) if NUMBER.fullmatch(text) else text

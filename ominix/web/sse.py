@@ -12,10 +12,18 @@ from ominix.web import answers
 from ominix.web.listener import ClientLeft, Listener
 
 PING_SECONDS = 15.0  # proxies and clients give up on silent connections after about 30 s
-PING = b": ping\n\n"
 DONE = b"data: [DONE]\n\n"
 
-Render = Callable[[Event], list[bytes]]  # the data of each message that an event becomes
+Render = Callable[[Event], list[bytes]]  # the messages and comments that an event becomes
+
+
+def message(data: bytes) -> bytes:
+    return b"data: " + data + b"\n\n"
+
+
+def comment(text: str) -> bytes:
+    """What clients pass over; it keeps the connection from looking dead."""
+    return f": {text}\n\n".encode()
 
 
 class Body:
@@ -36,23 +44,19 @@ class Body:
             raise StopIteration
         try:
             events, self._pending = self._pending or self._listener.batch(PING_SECONDS), []
-            frames = [_frame(data) for event in events for data in self._render(event)]
+            frames = [frame for event in events for frame in self._render(event)]
         except ClientLeft:
             raise StopIteration from None
         except OminixError as error:
             self._over = True
-            return _frame(answers.json_bytes(answers.body_of(error)[1]))
+            return message(answers.json_bytes(answers.body_of(error)[1]))
         if self._listener.ended:
             self._over = True
             frames.append(self._last)
-        return b"".join(frames) or PING
+        return b"".join(frames) or comment("ping")
 
     def close(self) -> None:
         self._listener.close()
-
-
-def _frame(data: bytes) -> bytes:
-    return b"data: " + data + b"\n\n"
 
 
 def answer(resp: Response, listener: Listener, render: Render, last: bytes = DONE) -> None:

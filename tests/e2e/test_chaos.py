@@ -7,7 +7,7 @@ import time
 
 import psutil
 import pytest
-from conftest import Clients, eventually
+from serving import Clients, eventually
 
 SECONDS = 60
 CLIENTS = 24

@@ -14,7 +14,7 @@ import time
 
 import psutil
 import pytest
-from conftest import Clients, eventually
+from serving import Clients, eventually
 
 HELLO = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
 

@@ -59,7 +59,7 @@ def test_loops_compress_well():
 
 
 def test_the_sum_of_deltas_is_the_done_text():
-    sent = [body for event in EVENTS for body in transcript.stream_event(event)]
+    sent = [body for event in EVENTS if (body := transcript.stream_event(event))]
     deltas = "".join(b["delta"] for b in sent if b["type"] == "transcript.text.delta")
     assert deltas == sent[-1]["text"]
     assert sent[-1]["usage"]["total_tokens"] == 15

@@ -6,7 +6,7 @@ import time
 
 import psutil
 import pytest
-from conftest import chat, drain, eventually, scripted, text_of
+from serving import chat, drain, eventually, scripted, text_of
 
 from ominix.errors import Busy, InferenceFailed, JobRefused, Unavailable, WorkerCrashed
 from ominix.jobs import ChatDone, Finished, Started

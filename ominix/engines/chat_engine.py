@@ -1,0 +1,123 @@
+"""Answers out of conversations: the chat engine.
+
+Knows nothing about pipes or HTTP. Not thread-safe; the worker's main thread owns it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ominix.engines import chat_model, prompts, room, sampling
+from ominix.engines.chat_model import ChatModel
+from ominix.engines.choice import Choice
+from ominix.engines.prompts import Prompt
+from ominix.engines.room import Room
+from ominix.engines.seating import Seat, Seating, Token
+from ominix.errors import JobRefused, Unavailable
+from ominix.jobs import ChatDone, ChatJob, Event, Finished, Job, Started
+
+LEAST_CONTEXT = 256  # tokens; a model with memory for fewer is of no use
+
+
+@dataclass
+class Talk:
+    """A job on its way: its choices, each in its seat until it is finished."""
+
+    job_id: int
+    prompt: Prompt
+    choices: dict[Seat, Choice]
+    first: Seat  # reads the prompt for all
+    finished: list[Choice] = field(default_factory=list)
+
+    def done(self) -> ChatDone:
+        return ChatDone(
+            prompt_tokens=len(self.prompt.tokens),
+            completion_tokens=sum(choice.tokens for choice in self.finished),
+            cached_tokens=self.first.cached,
+            reasoning_tokens=sum(choice.thoughts for choice in self.finished),
+        )
+
+
+def load(path: Path, cache_bytes: int | None) -> ChatEngine:
+    """Raises Unavailable for a folder that holds no model that can be served."""
+    model = chat_model.load(path)
+    space = room.measure(model.model, cache_bytes)
+    if space.most_tokens < LEAST_CONTEXT:
+        raise Unavailable(f"{model.name} leaves no memory for a conversation")
+    return ChatEngine(replace(model, context=min(model.context, space.most_tokens)), space)
+
+
+class ChatEngine:
+    def __init__(self, model: ChatModel, space: Room) -> None:
+        self._model = model
+        self._seating = Seating(model, space)
+        self._talks: dict[int, Talk] = {}
+        self._seats: dict[Seat, Talk] = {}
+        self._started: list[int] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._talks
+
+    def admit(self, job_id: int, job: Job) -> None:
+        if not isinstance(job, ChatJob):
+            raise JobRefused(f"{self._model.name} is a chat model", param="model", code="unsupported_value")
+        prompt = prompts.prompt(self._model, job)
+        marks: list[int] = []
+        if self._seating.wants_marks(len(prompt.tokens)):
+            marks = prompts.boundaries(self._model, job, prompt.tokens)
+        talk = self._talk(job_id, job, prompt, marks)
+        self._talks[job_id] = talk
+        self._seats |= dict.fromkeys(talk.choices, talk)
+        self._started.append(job_id)
+        self._seating.wait(talk.first)
+
+    def cancel(self, job_id: int) -> None:
+        talk = self._talks.pop(job_id, None)
+        if talk is None:
+            return
+        self._started = [other for other in self._started if other != job_id]
+        self._seating.leave(talk.choices)
+        for seat in talk.choices:
+            del self._seats[seat]
+
+    def step(self) -> list[tuple[int, Event]]:
+        events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
+        self._started = []
+        for token in self._seating.step() if self._talks else ():
+            talk = self._seats[token.seat]
+            events += [(talk.job_id, event) for event in self._advance(talk, token)]
+        return events
+
+    def _talk(self, job_id: int, job: ChatJob, prompt: Prompt, marks: list[int]) -> Talk:
+        seed = sampling.fresh_seed() if job.sampling.seed is None else job.sampling.seed
+        choices = {}
+        for index in range(job.n):
+            choice = Choice(index, job, self._model, prompt.thinking)
+            processors = sampling.processors(job.sampling, len(prompt.tokens))
+            seat = Seat(
+                prompt.tokens,
+                prompt.max_tokens,
+                sampling.sampler(job.sampling, seed, index),
+                [choice.watcher, *processors] if choice.watcher else processors,
+                marks,
+            )
+            choices[seat] = choice
+        first, *forks = choices
+        first.forks = forks
+        return Talk(job_id, prompt, choices, first)
+
+    def _advance(self, talk: Talk, token: Token) -> list[Event]:
+        choice = talk.choices[token.seat]
+        events = choice.take(token.token, "length" if token.last else None)
+        if not isinstance(events[-1] if events else None, Finished):
+            return events
+        if not token.last:
+            self._seating.leave([token.seat])
+        del talk.choices[token.seat], self._seats[token.seat]
+        talk.finished.append(choice)
+        if talk.choices:
+            return events
+        del self._talks[talk.job_id]
+        return [*events, talk.done()]

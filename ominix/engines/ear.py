@@ -1,0 +1,50 @@
+"""A recording that is decoded on a thread beside the engine's, clip by clip."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from ominix.audio import decode
+from ominix.engines import cuts
+from ominix.engines.cuts import Clip
+from ominix.models.qwen3_asr import features
+from ominix.models.qwen3_asr.features import Mel
+
+MAX_AUDIO_SECONDS = 6 * 3600.0
+MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
+
+Heard = tuple[Clip, Mel | None]  # no frames of a clip that is silent throughout
+
+
+class Ear:
+    def __init__(self, thread: ThreadPoolExecutor, path: str) -> None:
+        self._thread = thread
+        self._clips = _listen(path)
+        self.coming: Future[Heard | None] | None = None
+        self.ended = False  # there is no more to hear
+
+    def ask(self) -> None:
+        """Has the next clip decoded, unless one is being decoded."""
+        if self.coming is None and not self.ended:
+            self.coming = self._thread.submit(next, self._clips, None)
+
+    def hear(self) -> Heard | None:
+        """The clip that was asked for, if it is there by now. Raises JobRefused if it cannot be decoded."""
+        if self.coming is None or not self.coming.done():
+            return None
+        coming, self.coming = self.coming, None
+        heard = coming.result()
+        self.ended = heard is None
+        return heard
+
+    def close(self) -> None:
+        """Gives up; files are closed by the thread that opened them."""
+        self.ended = True
+        self._thread.submit(self._clips.close)
+
+
+def _listen(path: str) -> Generator[Heard, None, None]:
+    blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
+    for clip in cuts.clips(blocks):
+        yield clip, features.log_mel(clip.samples) if clip.sound else None

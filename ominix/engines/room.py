@@ -1,0 +1,79 @@
+"""How much memory there is, and how much of it sequences take.
+
+Knows mlx's arrays and the machine, nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_flatten
+from mlx_lm.models.cache import KVCache, make_prompt_cache
+
+_FREED_BYTES = 512 << 20  # freed arrays that mlx may hold on to
+
+
+@dataclass(frozen=True)
+class Room:
+    """What may be taken for caches, and what a sequence takes."""
+
+    running_bytes: int  # for all sequences of the batch
+    kept_bytes: int  # for prefixes that are kept for later
+    fixed_bytes: int  # a sequence's own, however short
+    token_bytes: int  # and so much more a token
+
+    def holds(self, sequences: int, tokens: int) -> bool:
+        """A batch pads every sequence to the longest, `tokens`."""
+        return sequences * (self.fixed_bytes + tokens * self.token_bytes) <= self.running_bytes
+
+    @property
+    def most_tokens(self) -> int:
+        """Of one sequence alone."""
+        return (self.running_bytes - self.fixed_bytes) // max(1, self.token_bytes)
+
+
+def measure(model: nn.Module, kept_bytes: int | None) -> Room:
+    """Runs the model on one token. Half of what is free goes to running sequences, since merging
+    caches holds them twice for a moment; an eighth, at most 4 GiB, to kept ones."""
+    mx.set_cache_limit(_FREED_BYTES)
+    caches = make_prompt_cache(model)
+    mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
+    leaves = dict(tree_flatten([c.state for c in caches])).values()
+    arrays = [leaf for leaf in leaves if isinstance(leaf, mx.array)]
+    growing = [a for a in arrays if KVCache.step in a.shape]  # caches grow by so many tokens at a time
+    free = free_bytes()
+    return Room(
+        running_bytes=free // 2,
+        kept_bytes=min(free // 8, 4 << 30) if kept_bytes is None else kept_bytes,
+        fixed_bytes=sum(a.nbytes for a in arrays) - sum(a.nbytes for a in growing),
+        token_bytes=sum(a.nbytes for a in growing) // KVCache.step,
+    )
+
+
+def free_bytes() -> int:
+    """Memory that new arrays may take: of the GPU where there is one, else of machine or container."""
+    if sys.platform == "linux" and mx.default_device() == mx.Device(mx.cpu):
+        bounds = [_machine_bytes(), *_container_bytes()]
+        return max(0, min(bounds))
+    info = mx.device_info()
+    size = info.get("max_recommended_working_set_size") or info.get("memory_size") or 8 << 30
+    return max(0, int(size) - mx.get_active_memory())
+
+
+def _machine_bytes() -> int:
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kibibytes = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
+    return kibibytes << 10
+
+
+def _container_bytes() -> list[int]:
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return []
+    return [int(limit) - int(used)] if limit.isdigit() else []

@@ -1,0 +1,197 @@
+"""The speech engine: recordings to text, all that wait at once.
+
+Everything that touches mlx happens in `step`: one encoder batch, one batch of prompts or one decoder step
+at a time. Knows nothing of pipes and HTTP.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlx.core as mx
+
+from ominix.engines.backend import Backend
+from ominix.engines.ear import Ear
+from ominix.engines.rows import Draw, Newcomer, Rows
+from ominix.engines.transcription import Limit, Part, Transcription, token_limit
+from ominix.errors import JobRefused
+from ominix.jobs import EngineSpec, Event, Job, Refused, TranscriptionJob
+from ominix.models.qwen3_asr import config, tokenizer, weights
+from ominix.models.qwen3_asr.features import Mel
+from ominix.models.qwen3_asr.model import Model
+from ominix.models.qwen3_asr.prompt import Grammar
+
+MAX_PROMPT_TOKENS = 2048  # around the audio
+_ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side, too
+_AHEAD = 2  # clips of a recording that wait for a row
+_ENCODE_SECONDS = 30.0  # of audio in one step of the encoder
+_READ_POSITIONS = 1024  # of prompts in one step of the decoder, padding included
+_WAIT_SECONDS = 0.05  # for the decoding thread, when there is nothing else to do
+
+
+@dataclass
+class Task:
+    """A job aboard."""
+
+    transcription: Transcription
+    ear: Ear
+    before: list[int]  # the prompt's tokens around the audio
+    after: list[int]
+    probe: int  # whose next token tells whether anything is said: a position, from the prompt's end
+    waiting: deque[tuple[Part, Mel]] = field(default_factory=deque)
+    rows: set[int] = field(default_factory=set)
+
+
+def load(spec: EngineSpec, backend: Backend) -> Transcriber:
+    """Raises ValueError for a folder that holds no Qwen3-ASR model, or a broken one."""
+    folder = Path(spec.path)
+    vocabulary = tokenizer.load(folder)
+    model = weights.load(folder, as_float32=backend.wants_float32)
+    mx.eval(model.parameters())
+    return Transcriber(model, Grammar(vocabulary, config.read(folder).eos_token_ids), spec.slots)
+
+
+class Transcriber:
+    def __init__(self, model: Model, grammar: Grammar, slots: int, limit: Limit = token_limit) -> None:
+        self._model = model
+        self._grammar = grammar
+        self._size = max(slots, _ROWS_AT_LEAST)
+        self._limit = limit
+        self._rows = Rows(model, watched=grammar.nothing)
+        self._tasks: dict[int, Task] = {}
+        self._parts: dict[int, tuple[Task, Part]] = {}  # those that have a row, by its number
+        self._embedded: deque[Newcomer] = deque()  # those of them that the decoder has not read
+        self._row = 0  # the last number given
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
+
+    @property
+    def idle(self) -> bool:
+        return not self._tasks
+
+    def admit(self, job_id: int, job: Job) -> None:
+        if not isinstance(job, TranscriptionJob):
+            raise JobRefused("this model transcribes speech; it does not chat", param="model")
+        before, after = self._grammar.prompt(job.context, job.language)
+        if len(before) + len(after) > MAX_PROMPT_TOKENS:
+            raise JobRefused(
+                f"the prompt is longer than the {MAX_PROMPT_TOKENS} tokens that are allowed",
+                param="prompt",
+                code="context_length_exceeded",
+            )
+        transcription = Transcription(job, self._grammar, self._limit)
+        probe = -len(self._grammar.forced(job.language)) or -1
+        self._tasks[job_id] = Task(transcription, Ear(self._thread, job.path), before, after, probe)
+
+    def cancel(self, job_id: int) -> None:
+        task = self._tasks.pop(job_id, None)
+        if task is not None:
+            task.ear.close()
+            self._embedded = deque(n for n in self._embedded if n.row not in task.rows)
+            self._leave(set(task.rows))
+
+    def step(self) -> list[tuple[int, Event]]:
+        events = self._hear()
+        if self._embedded:
+            self._take(self._rows.join(self._readable()))
+        elif chosen := self._chosen():
+            self._encode(chosen)
+        elif len(self._rows):
+            self._take(self._rows.step())
+        elif not events:
+            self._wait()
+        return events + self._tell()
+
+    def _hear(self) -> list[tuple[int, Event]]:
+        """Takes the clips that are ready, and has more decoded; the events are refusals."""
+        refusals: list[tuple[int, Event]] = []
+        for job_id, task in list(self._tasks.items()):
+            try:
+                self._listen(task)
+            except JobRefused as error:
+                self.cancel(job_id)
+                refusals.append((job_id, Refused(error.message, error.param, error.code)))
+        return refusals
+
+    @staticmethod
+    def _listen(task: Task) -> None:
+        heard = task.ear.hear()
+        if heard:
+            clip, mel = heard
+            part = task.transcription.add(clip)
+            if mel is not None:
+                task.waiting.append((part, mel))
+        if task.ear.ended:
+            task.transcription.end()
+        elif len(task.waiting) < _AHEAD:
+            task.ear.ask()
+
+    def _wait(self) -> None:
+        coming = [task.ear.coming for task in self._tasks.values() if task.ear.coming]
+        wait(coming, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED)
+
+    def _chosen(self) -> list[tuple[int, Mel]]:
+        """Rows for waiting clips, at most 30 s of them; tasks with the fewest rows first."""
+        chosen: list[tuple[int, Mel]] = []
+        seconds = 0.0
+        while len(self._parts) < self._size:
+            tasks = [task for task in self._tasks.values() if task.waiting]
+            if not tasks:
+                break
+            task = min(tasks, key=lambda task: len(task.rows))
+            part, mel = task.waiting[0]
+            seconds += part.clip.end - part.clip.start
+            if chosen and seconds > _ENCODE_SECONDS:
+                break
+            task.waiting.popleft()
+            self._row += 1
+            task.rows.add(self._row)
+            self._parts[self._row] = task, part
+            chosen.append((self._row, mel))
+        return chosen
+
+    def _encode(self, chosen: list[tuple[int, Mel]]) -> None:
+        for (row, _), audio in zip(chosen, self._model.audio_tower([mel for _, mel in chosen]), strict=True):
+            task, part = self._parts[row]
+            part.audio_tokens = len(audio)
+            part.prompt_tokens = len(task.before) + len(task.after)
+            prompt = self._model.embed(task.before, audio, task.after)
+            temperature = task.transcription.job.temperature
+            self._embedded.append(Newcomer(row, prompt, task.probe, temperature))
+        mx.eval([newcomer.embeddings for newcomer in self._embedded])
+
+    def _readable(self) -> list[Newcomer]:
+        """As many prompts as the decoder may read in one step."""
+        chosen = [self._embedded.popleft()]
+        longest = len(chosen[0].embeddings)
+        while self._embedded:
+            longest = max(longest, len(self._embedded[0].embeddings))
+            if longest * (len(chosen) + 1) > _READ_POSITIONS:
+                break
+            chosen.append(self._embedded.popleft())
+        return chosen
+
+    def _take(self, draws: list[Draw]) -> None:
+        finished = set()
+        for draw in draws:
+            part = self._parts[draw.row][1]
+            part.draw(draw.token, draw.logprob, draw.watched)
+            if part.finished:
+                finished.add(draw.row)
+        self._leave(finished)
+
+    def _leave(self, rows: set[int]) -> None:
+        for row in rows:
+            task, _ = self._parts.pop(row)
+            task.rows.remove(row)
+        self._rows.leave(rows)
+
+    def _tell(self) -> list[tuple[int, Event]]:
+        events: list[tuple[int, Event]] = []
+        for job_id, task in list(self._tasks.items()):
+            events += [(job_id, event) for event in task.transcription.events()]
+            if task.transcription.is_told:
+                del self._tasks[job_id]
+        return events

@@ -1,0 +1,196 @@
+"""One recording on its way to text: its clips, each with an answer that grows, told in order.
+
+Clips may be answered in any order; events follow the recording. Knows nothing of mlx, threads and files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable
+
+from ominix.engines import joints
+from ominix.engines.cuts import Clip
+from ominix.engines.loops import Loops
+from ominix.jobs import (
+    Delta,
+    Event,
+    Progress,
+    Segment,
+    Started,
+    TokenLogprob,
+    TranscriptionDone,
+    TranscriptionJob,
+)
+from ominix.models.qwen3_asr.prompt import Grammar
+
+_NO_SPEECH = 0.5  # more likely than not, the model itself would say "language None"
+
+
+Limit = Callable[[float], int]
+
+
+def token_limit(seconds: float) -> int:
+    """Tokens that a clip may take: nobody speaks faster, even where every letter is a token."""
+    return 32 + int(24 * seconds)
+
+
+class Part:
+    """A clip and what the model says to it."""
+
+    def __init__(self, clip: Clip, grammar: Grammar, job: TranscriptionJob, limit: int) -> None:
+        """`limit`: the tokens that its answer may take."""
+        self.clip = clip
+        self.finished = clip.sound is None
+        self.text = ""
+        self.answer = grammar.answer(job.language)
+        self.no_speech_prob = 0.0
+        self.drawn = 0
+        self.prompt_tokens = 0
+        self.audio_tokens = 0
+        self._grammar = grammar
+        self._limit = limit
+        self._loops = Loops()
+        self._logprobs: list[float] = []  # of the answer's text tokens, and of its end
+        self._told = 0  # characters of the text
+        self._told_tokens = 0
+
+    def draw(self, token: int, logprob: float, watched: float) -> None:
+        """Takes the next token. `watched`: the log-probability that "None" follows upon "language"."""
+        forced = self.answer.forced
+        if self.drawn == (0 if forced else 1) and (forced or self.answer.tokens == [self._grammar.language]):
+            self.no_speech_prob = math.exp(watched)
+        self.drawn += 1
+        self._logprobs.append(logprob)
+        if forced and self.drawn == 1 and self.no_speech_prob > _NO_SPEECH:
+            self.finished = True
+        elif token in self._grammar.ends:
+            self._finish()
+        else:
+            self._extend(token)
+
+    def _extend(self, token: int) -> None:
+        self.text += self._loops.feed(self.answer.feed(token))
+        if not self.answer.tokens:  # that was the header
+            self._logprobs.clear()
+        if self._loops.found or self.answer.silent or self.drawn >= self._limit:
+            self._finish()
+
+    def _finish(self) -> None:
+        self.text += self._loops.feed(self.answer.end()) + self._loops.end()
+        self.finished = True
+
+    @property
+    def avg_logprob(self) -> float:
+        return sum(self._logprobs) / len(self._logprobs) if self._logprobs else 0.0
+
+    @property
+    def is_told(self) -> bool:
+        """Some of it."""
+        return self._told > 0
+
+    def untold(self) -> str:
+        """The text that came since this was last asked."""
+        new, self._told = self.text[self._told :], len(self.text)
+        return new
+
+    def untold_logprobs(self) -> tuple[TokenLogprob, ...]:
+        """Those of the text's tokens that came since this was last asked."""
+        tokens = self.answer.tokens
+        span = range(self._told_tokens, len(tokens))
+        self._told_tokens = len(tokens)
+        return tuple(self._logprob(tokens[i], self._logprobs[i]) for i in span)
+
+    def _logprob(self, token: int, logprob: float) -> TokenLogprob:
+        data = self._grammar.bytes_of(token)
+        return TokenLogprob(data.decode(errors="replace"), logprob, tuple(data))
+
+
+class Transcription:
+    """Turns parts into events."""
+
+    def __init__(self, job: TranscriptionJob, grammar: Grammar, limit: Limit) -> None:
+        self.job = job
+        self._limit = limit
+        self._grammar = grammar
+        self._parts: deque[Part] = deque()
+        self._started = False
+        self._seconds = 0.0  # heard so far
+        self._whole = False  # there is no more to hear
+        self._text = ""
+        self._segments = 0
+        self._spoken: dict[str, float] = {}  # seconds by language
+        self._tokens: Counter[str] = Counter()
+
+    def add(self, clip: Clip) -> Part:
+        part = Part(clip, self._grammar, self.job, self._limit(clip.end - clip.start))
+        self._parts.append(part)
+        self._seconds = clip.end
+        return part
+
+    def end(self) -> None:
+        """No clip follows."""
+        self._whole = True
+
+    @property
+    def is_told(self) -> bool:
+        """All of it."""
+        return self._whole and not self._parts
+
+    def events(self) -> list[Event]:
+        """What can be told by now; ends with TranscriptionDone."""
+        events: list[Event] = []
+        if not self._started and (self._parts or self._whole):
+            self._started = True
+            events.append(Started())
+        while self._parts:
+            part = self._parts[0]
+            events += self._delta(part)
+            if not part.finished:
+                return events
+            events += self._closed(self._parts.popleft())
+        if self._whole:
+            events.append(self._done())
+        return events
+
+    def _delta(self, part: Part) -> list[Event]:
+        begins, new = not part.is_told, part.untold()
+        if not new:
+            return []
+        if begins:
+            new = joints.between(self._text, new) + new
+        self._text += new
+        return [Delta(new, logprobs=part.untold_logprobs() if self.job.logprobs else ())]
+
+    def _closed(self, part: Part) -> list[Event]:
+        progress = Progress(part.clip.end, self._seconds if self._whole else None)
+        tokens = {"drawn": part.drawn, "audio": part.audio_tokens, "prompt": part.prompt_tokens}
+        self._tokens.update(tokens)
+        if not part.text or part.clip.sound is None:
+            return [progress]
+        if language := part.answer.language:
+            self._spoken[language] = self._spoken.get(language, 0.0) + part.clip.end - part.clip.start
+        start, end = part.clip.sound
+        segment = Segment(
+            self._segments,
+            start,
+            end,
+            part.text,
+            tuple(part.answer.tokens),
+            self.job.temperature,
+            part.avg_logprob,
+            part.no_speech_prob,
+        )
+        self._segments += 1
+        return [segment, progress]
+
+    def _done(self) -> TranscriptionDone:
+        language = max(self._spoken, key=lambda name: self._spoken[name]) if self._spoken else None
+        return TranscriptionDone(
+            self._text,
+            language,
+            self._seconds,
+            self._tokens["prompt"],
+            self._tokens["audio"],
+            self._tokens["drawn"],
+        )

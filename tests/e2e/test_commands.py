@@ -1,0 +1,123 @@
+"""The commands against a real server, and against the private one they start."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def ominix(server, *argv: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "ominix", *argv, "--url", server.url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    folder = tmp_path / "recordings"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "a.wav").write_bytes(b"x")
+    (folder / "deeper" / "b.MP3").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    return folder
+
+
+def test_transcribe_prints_one_file_s_text(shared_server, recordings):
+    done = ominix(
+        shared_server,
+        "transcribe",
+        str(recordings / "a.wav"),
+        "--model",
+        "scripted-speech",
+        "--prompt",
+        "say hi you",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "hi you\n", "")
+
+
+def test_transcribe_walks_folders_and_writes_files(shared_server, recordings, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    argv = ["transcribe", str(recordings), "--model", "scripted-speech", "--prompt", "say hi"]
+    done = ominix(shared_server, *argv, "--format", "verbose", "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in out.iterdir()) == ["a.json", "b.json"]
+    body = json.loads((out / "a.json").read_text())
+    assert (body["language"], body["segments"][0]["text"]) == ("English", "hi")
+    done = ominix(shared_server, *argv, "--format", "srt")
+    assert done.stdout.count("00:00:00,000 --> 00:00:01,000\nhi\n") == 2
+
+
+def test_a_bad_file_does_not_stop_the_others(shared_server, recordings):
+    (recordings / "a.wav").write_bytes(b"")
+    argv = ["transcribe", str(recordings), str(recordings / "none.wav"), "--model", "scripted-speech"]
+    done = ominix(shared_server, *argv, "--prompt", "say hi")
+    assert done.returncode == 1
+    assert "a.wav: the file is empty" in done.stderr
+    assert "none.wav: No such file" in done.stderr
+    assert "b.MP3 ==\nhi\n" in done.stdout
+
+
+def test_no_server_at_a_named_address_is_said(recordings):
+    argv = [sys.executable, "-m", "ominix", "transcribe", str(recordings), "--url", "http://127.0.0.1:9"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr == "ominix: no ominix server answers at http://127.0.0.1:9\n"
+
+
+class Terminal:
+    """A program on a pseudo-terminal of its own."""
+
+    def __init__(self, command: list[str]) -> None:
+        self.pid, self._fd = pty.fork()
+        if self.pid == 0:
+            os.execv(command[0], command)
+        self.shown = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._fd, text.encode())
+
+    def expect(self, text: str, seconds: float = 15.0) -> None:
+        deadline = time.monotonic() + seconds
+        start = len(self.shown)
+        while text not in self.shown[start:]:
+            assert time.monotonic() < deadline, f"{text!r} not in {self.shown[start:]!r}"
+            self.shown += os.read(self._fd, 65536).decode()
+
+    def end(self) -> int:
+        try:
+            while os.read(self._fd, 65536):
+                pass
+        except OSError:  # the other end has closed
+            pass
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+def test_chat_streams_and_ctrl_c_stops_the_answer_alone(shared_server):
+    terminal = Terminal([sys.executable, "-m", "ominix", "chat", "scripted", "--url", shared_server.url])
+    terminal.expect("> ")
+    terminal.type("say hello there\n")
+    terminal.expect("hello there\r\n")
+    terminal.type("tick 0.05\n")
+    terminal.expect("tick3")
+    terminal.type("\x03")
+    terminal.expect("[stopped]")
+    terminal.type("refuse me\n")
+    terminal.expect("refused as asked")
+    terminal.type("say still here\n")
+    terminal.expect("still here\r\n")
+    terminal.type("\x04")
+    assert terminal.end() == 0
+
+
+def test_doctor_names_backend_and_packages(tmp_path):
+    argv = [sys.executable, "-m", "ominix", "--home", str(tmp_path), "doctor", "--port", "9"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "GFLOP/s" in done.stdout
+    assert "server: none at http://127.0.0.1:9" in done.stdout
