@@ -41,7 +41,7 @@ class Faults:
     wrong: dict[str, int] = field(default_factory=dict)  # name -> answers with a wrong byte
     ignore_range: bool = False
     sizes: dict[str, int] = field(default_factory=dict)  # name -> size that the list claims
-    gate: threading.Event | None = None  # files wait for it before their last byte
+    gate: threading.Event | None = None  # weights wait for it before their last byte
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         end = cuts.pop(0) if cuts else None
         for start in range(0, len(data), CHUNK):
             chunk = data[start : start + CHUNK]
-            if faults.gate is not None and start + CHUNK >= len(data):
+            if faults.gate is not None and _is_large(name) and start + CHUNK >= len(data):
                 self.wfile.write(chunk[:-1])
                 chunk = chunk[-1:]
                 faults.gate.wait(30)

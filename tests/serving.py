@@ -69,6 +69,7 @@ class RunningServer:
 
     def __init__(self, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         self.log_path = home / "server.log"
+        self.home = home
         self.temp = home / "temp"
         self.temp.mkdir(exist_ok=True)  # a home may be served again
         begun = time.monotonic()

@@ -44,12 +44,17 @@ class Downloads:
         Raises InvalidRequest, Conflict if it is here, Busy, Unavailable.
         """
         model_id = self._reserve(checked_repo_id(repo_id))
-        deadline = time.monotonic() + ENDING_SECONDS
         while not self._enqueue(model_id, repo_id):
+            self._let_go(model_id)
+        return model_id
+
+    def _let_go(self, model_id: str) -> None:
+        """Wait while one is about to go: its child has said its last word or is being cancelled."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while (running := self._running.get(model_id)) is not None and running.ending:
             if time.monotonic() > deadline:
                 raise Busy(f"the last download of '{model_id}' has not ended yet; try again")
             time.sleep(0.01)
-        return model_id
 
     def _enqueue(self, model_id: str, repo_id: str) -> bool:
         """False while an earlier one of the same id is about to go."""
@@ -84,7 +89,7 @@ class Downloads:
         """Under the lock."""
         active = sum(running.child is not None for running in self._running.values())
         for running in self._running.values():
-            if running.child is None and not running.cancelled and active < MAX_RUNNING:
+            if running.child is None and not running.ending and active < MAX_RUNNING:
                 active += 1
                 running.child = Child(self._home, running.id, running.repo_id)
                 arguments = (running, running.child)
@@ -95,14 +100,14 @@ class Downloads:
         for last in child.reports():
             running.hear(last)
         status = child.wait()
-        if status > 0 and last.state != "failed" and not running.cancelled and not self._closed:
+        if status > 0 and last.state != "failed" and not self._closed:
             message = "The download stopped unexpectedly; the server's log says why. Ask for it again."
             self._records.put(
                 running.id, repo_id=running.repo_id, state="failed", reason="internal", message=message
             )
         log.info("%s: download ended: %s", running.id, last.message or last.state)
         with self._lock:
-            if self._running.get(running.id) is running and not running.cancelled:
+            if not running.cancelled:
                 del self._running[running.id]
             if not self._closed:
                 self._start_next()
@@ -162,7 +167,7 @@ class Downloads:
             running = self._running.setdefault(model_id, Running(model_id, repo_id))
             if running.cancelled:
                 raise Conflict(f"The download of '{model_id}' is being cancelled already.", code=DOWNLOADING)
-            running.cancelled = True
+            running.cancelled = running.ending = True
             child = running.child
         if child is not None:
             child.end()
@@ -186,9 +191,9 @@ class Downloads:
 
     def delete(self, model_id: str) -> None:
         """Delete a model that no worker has. Raises ModelNotFound, Conflict."""
-        with self._lock:
-            if model_id in self._running:
-                raise _downloading(model_id)
+        self._let_go(model_id)
+        if model_id in self._running:
+            raise _downloading(model_id)
         delete(model_id, self._folders, self._records)
 
     def close(self) -> None:

@@ -79,6 +79,7 @@ class Fetch:
         self._drop_others(listing, [*first, *weights])
         self._total = self._check_space(listing, [*first, *weights])
         self._note("downloading", total_bytes=self._total, revision=listing.revision)
+        self._report("downloading", now=True)
         for name in [*first, *weights]:
             self._fetch(listing, name)
 

@@ -33,11 +33,15 @@ class Running:
         self.id = model_id
         self.repo_id = repo_id
         self.child: Child | None = None  # None: waits for its turn
-        self.cancelled = False
+        self.cancelled = False  # whoever does it removes the entry
+        self.ending = False  # cancelled, or the child has said its last word: it is about to go
         self._last = Report("queued")
         self._marks: deque[tuple[float, int]] = deque(maxlen=64)
 
     def hear(self, report: Report) -> None:
+        if report.state in ("ready", "failed"):  # seen by all once it has gone, from the records
+            self.ending = True
+            return
         self._last = report
         self._marks.append((time.monotonic(), report.done))
 
@@ -46,23 +50,16 @@ class Running:
         speed = self._speed()
         left = None
         if speed and last.total is not None:
-            left = max(0, last.total - last.done) // speed
+            left = max(0, last.total - so_far) // speed
         return Download(
             self.id,
             self.repo_id,
             "downloading" if last.state == "queued" and self.child else last.state,
-            bytes_done=last.done or so_far,
+            bytes_done=so_far,
             bytes_total=last.total,
             bytes_per_second=speed if self.child else None,
             seconds_left=left,
-            reason=last.reason,
-            message=last.message,
         )
-
-    @property
-    def ending(self) -> bool:
-        """Nothing will be fetched by it any more; it is about to go."""
-        return self.cancelled or self._last.state in ("ready", "failed")
 
     def _speed(self) -> int:
         now = time.monotonic()
