@@ -27,7 +27,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Beat:
-    """The engine goes on, told of about once a second while it does."""
+    """The engine goes on, told of about once a second, or has nothing left to do."""
 
     used_bytes: int = 0
 

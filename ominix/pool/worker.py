@@ -106,6 +106,7 @@ class Worker:
         commands = self._inbox.commands
         while True:
             if self._engine.idle:
+                self._beat()  # what is kept after a job counts while nothing runs
                 self._obey(commands.get())
             while not commands.empty():
                 self._obey(commands.get())
@@ -125,10 +126,12 @@ class Worker:
     def _report(self, events: list[tuple[int, Event]]) -> None:
         if events:
             self._conn.send(Batch(events))
-        now = time.monotonic()
-        if now - self._last_beat >= BEAT_SECONDS:
-            self._conn.send(Beat(used_bytes()))
-            self._last_beat = now
+        if time.monotonic() - self._last_beat >= BEAT_SECONDS:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._conn.send(Beat(used_bytes()))
+        self._last_beat = time.monotonic()
 
 
 def _hold(folder: str) -> None:
