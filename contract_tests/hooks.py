@@ -25,6 +25,7 @@ schemathesis.openapi.format("language", st.sampled_from(["", "auto", "English", 
 
 schemathesis.openapi.format("chat-model", st.sampled_from(["scripted", "scripted-2", "no-such-model"]))
 schemathesis.openapi.format("speech-model", st.sampled_from(["scripted-speech", "whisper-1", "qwen3-asr"]))
+schemathesis.openapi.format("repository", st.sampled_from(["a/none", "b/none", "no repository"]))
 
 
 @schemathesis.check
