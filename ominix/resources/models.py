@@ -10,7 +10,7 @@ import falcon
 from falcon import Request, Response
 
 from ominix.catalog import Catalog, Model
-from ominix.errors import Busy, InvalidRequest, ModelNotFound, Unavailable
+from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
 from ominix.pool.pool import Pool
 from ominix.pool.process import WorkerProcess
 from ominix.store.downloads import Downloads
@@ -43,7 +43,7 @@ class Models:
         self._answers.send(resp, "model_list", {"object": "list", "data": listed})
 
     def on_get_one(self, req: Request, resp: Response, model_id: str) -> None:
-        _split(model_id, "GET")
+        _check(model_id, "GET")
         try:
             body = self._object(self._catalog.get(model_id))
         except (ModelNotFound, Unavailable):
@@ -55,7 +55,7 @@ class Models:
 
     def on_delete_one(self, req: Request, resp: Response, model_id: str) -> None:
         """Takes exact names alone: what "whisper-1" stands for is nothing to delete."""
-        _split(model_id, "DELETE")
+        _check(model_id, "DELETE")
         pending = self._pending_named(model_id)
         found = pending["id"] if pending else self._deletable(model_id).id
         with self._pool.without(found):
@@ -65,17 +65,21 @@ class Models:
     def _deletable(self, name: str) -> Model:
         model = self._catalog.exact(name)
         if self._catalog.folder not in model.path.parents:
-            raise InvalidRequest(f"The model '{model.id}' is built in.", param="model", code="model_built_in")
+            raise Conflict(f"The model '{model.id}' is built in: it stays.", code="model_built_in")
         return model
 
     def on_post_one(self, req: Request, resp: Response, model_id: str) -> None:
-        name, verb = _split(model_id, "POST")
+        _check(model_id, "POST")
+        name, _, verb = model_id.rpartition("/")
         model = self._catalog.get(name)
         if verb == "unload":
             self._pool.unload(model.id)
         else:
             self._load(req, model)
         self._answers.send(resp, "model", self._object(model))
+
+    def on_options_one(self, req: Request, resp: Response, model_id: str) -> None:
+        resp.set_header("Allow", ", ".join(_methods(model_id)))
 
     def _load(self, req: Request, model: Model) -> None:
         """Returns when it is loaded. A client that leaves does not stop it."""
@@ -115,19 +119,16 @@ class Models:
         return {**model_object(model, False), "status": "downloading" if is_coming else "failed"}
 
 
-def _split(path: str, method: str) -> tuple[str, str]:
-    """The model's name and the verb after it. Raises falcon's 405 where the two do not go with the method.
-
-    One route for both: a name may have slashes, and then no route can have anything behind it.
-    """
+def _methods(path: str) -> list[str]:
+    """One route serves a model and its verbs: a name may have slashes, so no route can go on behind it."""
     name, _, verb = path.rpartition("/")
-    if verb in VERBS and name:
-        allowed, found = ["POST"], (name, verb)
-    else:
-        allowed, found = ["GET", "DELETE"], (path, "")
-    if method not in allowed:
-        raise falcon.HTTPMethodNotAllowed(allowed)
-    return found
+    return ["POST"] if verb in VERBS and name else ["GET", "DELETE"]
+
+
+def _check(path: str, method: str) -> None:
+    """Raises falcon's 405."""
+    if method not in _methods(path):
+        raise falcon.HTTPMethodNotAllowed(_methods(path))
 
 
 def _await(worker: WorkerProcess, req: Request) -> None:
