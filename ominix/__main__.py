@@ -70,6 +70,7 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     _add_transcribe(commands.add_parser("transcribe", help="recordings to text"), environ)
     _add_chat(commands.add_parser("chat", help="a conversation in the terminal"), environ)
     _add_import_gguf(commands.add_parser("import-gguf", help="a GGUF file becomes a model"))
+    _add_quantize(commands.add_parser("quantize", help="a smaller copy of a chat model"))
     _add_connection(commands.add_parser("doctor", help="what this machine computes on"), environ)
     return parser
 
@@ -173,6 +174,12 @@ def _add_chat(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
 def _add_import_gguf(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a GGUF file of the llama family")
     parser.add_argument("--name", help="the model's name; default: the file's")
+
+
+def _add_quantize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="a model's name or folder")
+    parser.add_argument("target", help="the new model's name or folder")
+    parser.add_argument("--bits", type=int, choices=(4, 8), default=8)
 
 
 def _port(text: str) -> int:

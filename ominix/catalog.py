@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,9 @@ ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engin
 ALIGNERS = ("ForcedAligner", "ForTokenClassification")
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
 REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
+# The speech model that comes with the package: the default until a real one is installed.
+EMBEDDED = Path(__file__).parent / "embedded" / "tiny-asr"
+EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
 MAX_CONFIG_BYTES = 4 << 20
 # Models of the scripted engine, one of which cannot be loaded: name -> task, path.
 SCRIPTED = {
@@ -49,6 +52,7 @@ class Model:
     repo_id: str | None = None
     downloaded_at: str | None = None
     trouble: str | None = None
+    note: str | None = None  # what people should know before they rely on it
 
 
 class Catalog:
@@ -60,18 +64,23 @@ class Catalog:
         aliases: dict[str, str] | None = None,
         *,
         records: Records | None = None,
+        embedded: Path | None = None,
         scripted: bool = False,
     ) -> None:
         """`aliases`: names for ids or repositories, beside those of REPOSITORIES."""
         self.folder = folder
         self._aliases = {**REPOSITORIES, **(aliases or {})}
         self._records = records
+        self._embedded = embedded
         self._scripted = scripted
 
     def models(self) -> list[Model]:
         records = self._known()
         engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
         found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
+        if self._embedded and self._embedded.name not in {model.id for model in found}:
+            embedded = _read(self._embedded, None, ENGINES)
+            found.append(replace(embedded, owned_by="ominix", note=EMBEDDED_NOTE))
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")

@@ -17,7 +17,7 @@ from ominix.audio.refusals import too_long, unreadable
 
 _RATES_HZ = (2_000, 768_000)
 _MAX_CHANNELS = 32
-_LOUDEST = 1e6  # float files may exceed full scale (integers stored as floats); squares must stay finite
+_LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 
 
 def blocks(path: str, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:

@@ -6,6 +6,7 @@ and no video codec by itself.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from io import FileIO
 from typing import Any, NoReturn
@@ -17,8 +18,9 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Disposition
 
-from ominix.audio import mp4_boxes
+from ominix.audio import mp4_boxes, ogg_links
 from ominix.audio.piece import Piece, Samples
 from ominix.audio.refusals import unreadable
 from ominix.audio.sniff import Kind
@@ -34,53 +36,70 @@ _DECODERS = frozenset([
     "pcm_f64be", "pcm_f64le", "pcm_bluray", "pcm_dvd",
 ])
 # fmt: on
-_MAX_FRAME_SAMPLES = 1 << 18  # the longest of real codecs are 65,536
+_MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
+_MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
 _OPTIONS = {
     "codec_whitelist": ",".join(sorted(_DECODERS)),
     "protocol_whitelist": "none",
     "max_streams": "64",
     "ignore_chapters": "1",
-    "max_samples": str(_MAX_FRAME_SAMPLES),
+    "max_samples": str(_MAX_FRAME_VALUES),
 }
 _FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 2147483648}
+_PIECE_VALUES = 1 << 17  # samples times channels: half a MiB
 _BARREN_PACKETS = 1000  # more without sound than with it: that is no audio file any more
 _MAX_CHANGES = 100  # of rate or channels: joined recordings, not another header at each frame
+_NO_CHANGES = frozenset({"flac"})  # where they come, FFmpeg gives a second or two twice
 _READ_FACTOR, _READ_BYTES = 64, 1 << 30  # bytes to read in all: so often the file, and these
 
 
 class _Source:
     """The file as FFmpeg sees it: nameless, from where the audio starts, not to be read forever."""
 
-    def __init__(self, file: FileIO, start: int) -> None:
-        self._file, self._start, self._size = file, start, file.seek(0, 2)
-        self._left_bytes = _READ_FACTOR * self._size + _READ_BYTES
-        file.seek(start)
+    def __init__(self, file: FileIO, start: int, end: int) -> None:
+        self._descriptor, self._start, self._end = file.fileno(), start, end
+        self._at = start
+        self._left_bytes = _READ_FACTOR * (end - start) + _READ_BYTES
 
     def read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
+        if self._left_bytes < 0:  # the refusal is on its way, through FFmpeg
+            return b""
         self._left_bytes -= size
         if self._left_bytes < 0:
             raise unreadable("is damaged: it leads its reader round in circles")
+        size = min(size, self._end - self._at)
+        data = os.pread(self._descriptor, size, self._at) if size > 0 else b""
+        self._at += len(data)
         return data
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Where it is now; as FFmpeg wants it, negative for a place that does not exist."""
-        target = offset + (self._start, self._file.tell(), self._size)[whence]
-        if not self._start <= target < 1 << 62:
+        target = offset + (self._start, self._at, self._end)[whence]
+        if target < self._start:
             return -1
-        return self._file.seek(target) - self._start
+        self._at = target
+        return target - self._start
 
     def tell(self) -> int:
-        return self._file.tell() - self._start
+        return self._at - self._start
 
 
 def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
-    """About a second each. A frame that cannot be decoded is left out, as a player does."""
+    """Some seconds each. A frame that cannot be decoded is left out, as a player does."""
     if kind.demuxer == "mov":
         mp4_boxes.check(file, kind.start)
+    spans = [(kind.start, file.seek(0, 2))]
+    if kind.demuxer == "ogg":
+        spans = ogg_links.links(file, kind.start)
+    for start, end in spans:
+        yield from _pieces(_Source(file, start, end), kind)
+
+
+def _pieces(source: _Source, kind: Kind) -> Iterator[Piece]:
+    changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
     try:
         container = av.open(
-            _Source(file, kind.start),
+            source,
             mode="r",
             format=kind.demuxer,
             options=_OPTIONS,
@@ -90,7 +109,7 @@ def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
     except av.FFmpegError as error:
         raise unreadable(f"begins like {kind.name} but cannot be read: {error.strerror}") from error
     with container:
-        yield from _joined(_frames(container, _stream(container, kind)))
+        yield from _joined(_frames(container, _stream(container, kind)), changes)
 
 
 def _refuse_references(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -99,26 +118,28 @@ def _refuse_references(url: str, flags: int, options: dict[str, str]) -> NoRetur
 
 def _stream(container: InputContainer, kind: Kind) -> AudioStream:
     """The track to transcribe: the one marked as default, not the commentary."""
-    stream = container.streams.best("audio") or next(iter(container.streams.audio), None)
-    if not isinstance(stream, AudioStream):
+    tracks = container.streams.audio
+    if not tracks:
         held = "only pictures" if container.streams.video else "nothing that sounds"
         raise unreadable(f"has no audio stream: {kind.name} with {held}")
+    stream = next((s for s in tracks if s.disposition & Disposition.default), tracks[0])
     codec = stream.codec_context
     if codec is None or codec.codec.name not in _DECODERS:
         raise unreadable(f"is {kind.name} whose audio is encoded in a way we do not decode")
-    codec.options = {"max_samples": str(_MAX_FRAME_SAMPLES)}
+    codec.options = {"max_samples": str(_MAX_FRAME_VALUES)}
     return stream
 
 
 def _frames(container: InputContainer, stream: AudioStream) -> Iterator[Piece]:
+    packed = _Packer()
     barren = 0  # packets without sound, less those with it
     seconds = 0.0
     try:
-        for packet in container.demux(stream):
-            frames = _decoded(packet)
+        for packet in _packets(container, stream):
+            frames = _decoded(packet, packed)
             barren = max(barren - 1, -_BARREN_PACKETS) if frames else barren + 1
             if barren > _BARREN_PACKETS:
-                raise unreadable(f"is damaged after {seconds:.1f} s: hardly anything there can be decoded")
+                raise unreadable(f"is damaged after {seconds:.1f} s: hardly a frame is whole there")
             for frame in frames:
                 yield (piece := _piece(frame))
                 seconds += piece.seconds
@@ -126,11 +147,35 @@ def _frames(container: InputContainer, stream: AudioStream) -> Iterator[Piece]:
         raise unreadable(f"is damaged after {seconds:.1f} s: {error.strerror}") from error
 
 
-def _decoded(packet: Packet[AudioStream]) -> list[AudioFrame]:
+def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
     try:
-        return [f for f in packet.decode() if f.samples and f.sample_rate]
+        yield from container.demux(stream)
+    except IndexError:
+        return  # PyAV, after the last packet, where a track has turned up in mid-file
+
+
+def _decoded(packet: Packet[AudioStream], packed: _Packer) -> list[AudioFrame]:
+    try:
+        frames = [f for f in packet.decode() if f.samples and f.sample_rate]
+        return [whole for frame in frames for whole in packed(frame)]
     except av.FFmpegError:
         return []
+
+
+class _Packer:
+    """Frames of many planes as one, the channels interleaved; others pass as they are."""
+
+    def __init__(self) -> None:
+        self._form = ("", "", 0)
+        self._resampler = av.AudioResampler(format="flt")
+
+    def __call__(self, frame: AudioFrame) -> list[AudioFrame]:
+        if not frame.format.is_planar or frame.layout.nb_channels <= _MAX_PLANES:
+            return [frame]
+        form = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if form != self._form:
+            self._form, self._resampler = form, av.AudioResampler(format="flt")
+        return self._resampler.resample(frame)
 
 
 def _piece(frame: AudioFrame) -> Piece:
@@ -148,19 +193,20 @@ def _floats(samples: npt.NDArray[Any]) -> Samples:
     return (floats - middle) / np.float32(_FULL_SCALE[samples.dtype])
 
 
-def _joined(frames: Iterator[Piece]) -> Iterator[Piece]:
-    """The same sound in pieces of a second: some codecs have frames of 2.5 ms."""
+def _joined(frames: Iterator[Piece], changes_left: int) -> Iterator[Piece]:
+    """The same sound in pieces of some seconds: some codecs have frames of 2.5 ms."""
     held: list[Samples] = []
-    shape, length, changes = (0, 0), 0, 0
+    form, length = (0, 0), 0
     for samples, rate_hz in frames:
-        if (rate_hz, samples.shape[1]) != shape or length >= rate_hz:
-            if held:
-                yield Piece(np.concatenate(held), shape[0])
-            changes += (rate_hz, samples.shape[1]) != shape
-            if changes > _MAX_CHANGES:
-                raise unreadable(f"changes its rate or channels more than {_MAX_CHANGES} times")
-            held, shape, length = [], (rate_hz, samples.shape[1]), 0
+        changed = (rate_hz, samples.shape[1]) != form
+        if held and (changed or length * form[1] >= _PIECE_VALUES):
+            yield Piece(np.concatenate(held), form[0])
+            changes_left -= changed
+            if changes_left < 0:
+                raise unreadable("changes its rate or channels on the way: send its parts one by one")
+            held, length = [], 0
+        form = rate_hz, samples.shape[1]
         held.append(samples)
         length += len(samples)
     if held:
-        yield Piece(np.concatenate(held), shape[0])
+        yield Piece(np.concatenate(held), form[0])

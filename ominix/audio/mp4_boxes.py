@@ -7,14 +7,15 @@ of them takes 3 GB. Decodes nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from io import FileIO
 from typing import NamedTuple
 
 from ominix.audio.refusals import unreadable
 
-MAX_SAMPLES = 4_000_000  # over all tracks, at 35 bytes each in FFmpeg; three hours of film have 1.2 million
-MAX_BOXES = 1_000_000  # a day in fragments of half a second
+MAX_SAMPLES = 4_000_000  # at 35 bytes each in FFmpeg; three hours of film have 1.2 million
+MAX_BOXES = 300_000  # four hours of film in fragments of half a second
 MAX_STSD_BYTES = 1 << 20  # the codecs' parameters, usually some hundred bytes
 
 # The boxes in which FFmpeg looks for boxes, but for those that _inside knows.
@@ -41,7 +42,7 @@ class _Claims:
     def __init__(self) -> None:
         self._indexed = 0
         self._samples = 0  # of the current track
-        self._plain = False  # the current track is PCM of one tick a sample: FFmpeg indexes its chunks
+        self._plain = False  # one tick a sample: PCM, which FFmpeg indexes by chunks
 
     @property
     def total(self) -> int:
@@ -82,8 +83,7 @@ def _refuse_by_kind(file: FileIO, box: _Box) -> None:
 
 def _hides_boxes(file: FileIO, box: _Box) -> bool:
     """FFmpeg looks for boxes after a codec's parameters too, at places that depend on the codec."""
-    file.seek(box.start)
-    body = file.read(min(box.end - box.start, MAX_STSD_BYTES))
+    body = os.pread(file.fileno(), min(box.end - box.start, MAX_STSD_BYTES), box.start)
     return len(body) == MAX_STSD_BYTES or any(kind in body for kind in (b"stsz", b"stz2", b"trun", b"cmov"))
 
 
@@ -108,8 +108,7 @@ def _boxes(file: FileIO, start: int) -> Iterator[_Box]:
 
 def _box_at(file: FileIO, at: int, end: int) -> _Box | None:
     """The box that starts here; None: there is room for none, or its size is impossible."""
-    file.seek(at)
-    head = file.read(min(36, max(0, end - at)))
+    head = os.pread(file.fileno(), min(36, max(0, end - at)), at)
     size, start = int.from_bytes(head[:4], "big"), at + 8
     if size == 1:
         size, start = int.from_bytes(head[8:16], "big"), at + 16

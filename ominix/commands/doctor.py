@@ -10,7 +10,7 @@ import subprocess
 import sys
 from importlib import metadata
 
-from ominix.catalog import Catalog
+from ominix.catalog import EMBEDDED, Catalog
 from ominix.commands.client import Client
 from ominix.config import Config
 
@@ -61,7 +61,7 @@ def _backend() -> bool:
 
 
 def _home(config: Config) -> None:
-    models = Catalog(config.models_folder, config.aliases).models()
+    models = Catalog(config.models_folder, config.aliases, embedded=EMBEDDED).models()
     print(f"home: {config.home}, {len(models)} models")
     for model in models:
         print(f"  {model.id}: {model.task}, {model.size_bytes / 1e9:.2f} GB" + _trouble(model.trouble))

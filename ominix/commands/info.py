@@ -6,7 +6,7 @@ import argparse
 import sys
 import time
 
-from ominix.catalog import Catalog, Model
+from ominix.catalog import EMBEDDED, Catalog, Model
 from ominix.commands.list import size
 from ominix.config import Config
 from ominix.errors import OminixError
@@ -16,7 +16,7 @@ from ominix.store.folders import Folders
 
 def run(config: Config, options: argparse.Namespace) -> int:
     records = Records(config.home)
-    catalog = Catalog(config.models_folder, config.aliases, records=records)
+    catalog = Catalog(config.models_folder, config.aliases, records=records, embedded=EMBEDDED)
     try:
         model = catalog.get(options.model)
     except OminixError as error:
@@ -35,6 +35,7 @@ def _lines(model: Model, records: Records, folders: Folders) -> list[tuple[str, 
         ("name", model.id),
         ("task", model.task),
         ("trouble", model.trouble),
+        ("note", model.note),
         ("size", size(model.size_bytes)),
         ("quantization", "{} bits, groups of {}".format(*model.quantization) if model.quantization else None),
         ("repository", model.repo_id),

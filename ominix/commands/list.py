@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ominix.catalog import Catalog, Model
+from ominix.catalog import EMBEDDED, Catalog, Model
 from ominix.config import Config
 from ominix.records import Records
 from ominix.store.downloads import Downloads
@@ -16,21 +16,21 @@ HEAD = ("NAME", "TASK", "SIZE", "BITS", "STATE")
 
 def run(config: Config, options: argparse.Namespace) -> int:
     folders = Folders(config.home)
-    catalog = Catalog(config.models_folder, config.aliases, records=Records(config.home))
+    records = Records(config.home)
+    catalog = Catalog(config.models_folder, config.aliases, records=records, embedded=EMBEDDED)
     models = catalog.models()
     rows = [_row(model, folders) for model in models]
     rows += [_pending(download) for download in Downloads(config.home).all() if download.state != "ready"]
-    if not rows:
-        print("No models yet: 'ominix pull qwen3-asr' fetches one for speech.")
-        return 0
     widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
     for row in (HEAD, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if all(model.note for model in models):
+        print("No models of yours yet: 'ominix pull qwen3-asr' fetches one for speech.")
     return 0
 
 
 def _row(model: Model, folders: Folders) -> tuple[str, ...]:
-    state = f"not servable: {model.trouble}" if model.trouble else "ready"
+    state = f"not servable: {model.trouble}" if model.trouble else model.note or "ready"
     if folders.in_use(model.id):
         state = "loaded"
     bits = str(model.quantization[0]) if model.quantization else "-"

@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from ominix import schemas
-from ominix.catalog import Catalog
+from ominix.catalog import EMBEDDED, Catalog, Model
 from ominix.config import Config
 from ominix.errors import OminixError
 from ominix.pool.pool import Pool, Residency
@@ -35,7 +35,13 @@ def run(config: Config, options: argparse.Namespace) -> int:
     _log_to_stderr(as_json=config.log_json)
     schemas.warm()
     records = Records(config.home)
-    catalog = Catalog(config.models_folder, config.aliases, records=records, scripted=config.scripted)
+    catalog = Catalog(
+        config.models_folder,
+        config.aliases,
+        records=records,
+        embedded=EMBEDDED,
+        scripted=config.scripted,
+    )
     downloads = Downloads(config.home)
     pool = Pool(
         jobs_per_worker=config.jobs_per_worker,
@@ -80,13 +86,18 @@ def _machine_bytes() -> int:
 def banner(address: str, catalog: Catalog, config: Config) -> str:
     models = catalog.models()
     lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
-    lines += [f"  {m.id}  {m.task}{f'  not servable: {m.trouble}' if m.trouble else ''}" for m in models]
-    if not any(m.kind for m in models):
+    lines += [_line(model) for model in models]
+    if not any(m.kind and not m.note for m in models):
         lines.append(
             "No models yet: 'ominix pull qwen3-asr' fetches one for speech; "
             f"or put an mlx model's folder into {config.models_folder}."
         )
     return "\n".join(lines)
+
+
+def _line(model: Model) -> str:
+    remark = f"cannot be served: {model.trouble}" if model.trouble else model.note or ""
+    return f"  {model.id}  {model.task}  {remark}".rstrip()
 
 
 class _JsonFormatter(logging.Formatter):

@@ -18,6 +18,7 @@ from pathlib import Path
 from ominix.engines import alias_library
 
 _MLX_CALLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")  # all that libmlx takes from a BLAS
+_OURS = ("openblas_get_num_threads", "openblas_set_num_threads")
 # Fedora's with threads; Debian's; any
 _SYSTEM_LIBRARIES = ("libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so")
 _CUDA_WHEELS = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
@@ -84,7 +85,9 @@ def _load_wheel() -> str | None:
     path = str(Path(spec.origin).parent / "lib" / "libscipy_openblas.so")
     try:
         library = ctypes.CDLL(path)
-        calls = {name: ctypes.cast(library[f"scipy_{name}"], ctypes.c_void_p) for name in _MLX_CALLS}
+        calls = {
+            name: ctypes.cast(library[f"scipy_{name}"], ctypes.c_void_p) for name in (*_MLX_CALLS, *_OURS)
+        }
         alias_library.expose({name: call.value or 0 for name, call in calls.items()})
     except (OSError, AttributeError):  # not for this machine, or of another layout
         return None

@@ -101,7 +101,7 @@ def _model(path: Path, config: dict[str, Any]) -> nn.Module:
         mx.eval(model.parameters())
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
         # mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise Unavailable(f"{path.name} (model type {kind}) does not load: {reason}") from error
     model.eval()
     return model

@@ -6,8 +6,9 @@ it may take longer steps, as long as a cancel can wait. Learns the model's speed
 
 from __future__ import annotations
 
-BESIDE_SECONDS = 0.25  # a step while other answers are being written
-ALONE_SECONDS = 1.0
+BESIDE_SECONDS = 0.25  # a step while other answers are being written,
+BESIDE_TOKENS = 3  # or as long as so many of their tokens take, where a token takes long
+ALONE_SECONDS = 2.0
 FEWEST, MOST = 32, 2048  # tokens: below, a product costs as much; above, memory does
 FIRST = 128
 
@@ -21,7 +22,7 @@ class Pace:
         """Prompt tokens for the coming step, over all prompts together."""
         if not self._tokens_per_second:
             return FIRST
-        seconds = BESIDE_SECONDS if beside else ALONE_SECONDS
+        seconds = max(BESIDE_SECONDS, BESIDE_TOKENS * self._decode_seconds) if beside else ALONE_SECONDS
         return int(min(MOST, max(FEWEST, seconds * self._tokens_per_second)))
 
     def learn(self, prompt_tokens: int, decoded: int, seconds: float) -> None:

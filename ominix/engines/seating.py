@@ -9,13 +9,15 @@ import copy
 import itertools
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler
 
+from ominix.engines import threads
 from ominix.engines.chat_model import ChatModel
 from ominix.engines.pace import Pace
 from ominix.engines.prefixes import Caches, Prefixes
@@ -57,6 +59,7 @@ class Seating:
         self._room = room
         self._seats = seats
         self._pace = Pace()
+        self._threads = threads.find()
         self._queue: deque[Seat] = deque()
         self._seated: dict[int, Seat] = {}
         self._generator = BatchGenerator(
@@ -90,20 +93,24 @@ class Seating:
 
     def step(self) -> list[Token]:
         """A token for each that answers, a piece of prompt for those that read."""
-        self._seat_waiting()
-        reading = [seat for seat in self._seated.values() if seat.unread > 1]
-        beside = len(reading) < len(self._seated)
-        budget = self._pace.step_tokens(beside)
+        if self._threads and self._threads.due:
+            mx.synchronize(self._generator.stream)
+            self._threads.tune()
+        budget = self._pace.step_tokens(beside=len(self._reading()) < len(self._seated))
+        self._seat_waiting(budget)
+        reading = self._reading()
         self._generator.prefill_step_size = max(1, budget // max(1, len(reading)))
         begun = time.perf_counter()
         prompts, answers = self._generator.next()
         seconds = time.perf_counter() - begun
-        before = sum(seat.unread for seat in self._seated.values())
+        read = 0
         for response in prompts:
-            self._read(self._seated[response.uid], *response.progress)
-        read = before - sum(seat.unread for seat in self._seated.values())
+            read += self._read(self._seated[response.uid], *response.progress)
         self._pace.learn(read, len(answers), seconds)
         return [self._token(response) for response in answers]
+
+    def _reading(self) -> list[Seat]:
+        return [seat for seat in self._seated.values() if seat.unread > 1]
 
     def _token(self, response: GenerationBatch.Response) -> Token:
         seat = self._seated[response.uid]
@@ -113,20 +120,24 @@ class Seating:
             self.prefixes.put(response.all_tokens or [], response.prompt_cache or [])
         return Token(seat, response.token, last)
 
-    def _seat_waiting(self) -> None:
-        while (seat := self._next()) is not None:
+    def _seat_waiting(self, budget: int) -> None:
+        while self._queue and len(self._seated) < self._seats:
+            seat = next(filter(self._may_begin(budget), self._queue), None)
+            if seat is None or not self._has_room(seat):
+                return
             self._queue.remove(seat)
             self._insert(seat)
 
-    def _next(self) -> Seat | None:
-        """In order; but beside a prompt that is being read, only one that takes half as long at most."""
-        if not self._queue or len(self._seated) >= self._seats:
-            return None
-        reading = [seat.unread for seat in self._seated.values() if seat.unread > 1]
-        bound = min(reading, default=None)
-        fits = (s for s in self._queue if bound is None or 2 * s.unread <= bound)
-        seat = next(fits, None)
-        return seat if seat is not None and self._has_room(seat) else None
+    def _may_begin(self, budget: int) -> Callable[[Seat], bool]:
+        """In order; but beside prompts that are being read, only what one step reads together with
+        them, padded to the longest, or what takes half as long as any of them."""
+        unread = [seat.unread for seat in self._reading()]
+
+        def test(seat: Seat) -> bool:
+            together = max([*unread, seat.unread]) * (len(unread) + 1)
+            return not unread or together <= budget or 2 * seat.unread <= min(unread)
+
+        return test
 
     def _has_room(self, seat: Seat) -> bool:
         everyone = [*self._seated.values(), seat]
@@ -151,16 +162,18 @@ class Seating:
         seat.caches = None  # the batch has them now
         self._seated[seat.uid] = seat
 
-    def _read(self, seat: Seat, done: int, total: int) -> None:
-        seat.unread = total - done
+    def _read(self, seat: Seat, done: int, total: int) -> int:
+        """How many tokens more than before."""
+        more, seat.unread = seat.unread - (total - done), total - done
         place = seat.cached + done
         if not seat.unread or not (place in seat.marks or (seat.unread == 1 and seat.forks)):
-            return
+            return more
         caches, tokens = self._generator.extract_cache([seat.uid])[seat.uid]
         if seat.unread == 1:
             self._fork(seat, caches)
         if place in seat.marks:
             self.prefixes.put(list(tokens), caches)
+        return more
 
     def _fork(self, seat: Seat, caches: Caches | None) -> None:
         """The other choices go next, each from the prompt's last token on."""

@@ -157,5 +157,6 @@ def model_object(model: Model, loaded: bool) -> dict[str, Any]:
         "quantization": quantization,
         "downloaded_at": model.downloaded_at,
         "trouble": model.trouble,
+        "note": model.note,
     }
     return {key: value for key, value in known.items() if value is not None}

@@ -279,13 +279,13 @@ def test_a_child_that_is_killed_is_an_interrupted_download(hub, server):
 @pytest.mark.slow
 def test_the_command_line_does_it_without_a_server(hub, tmp_path):
     hub.add("a/tiny", model_files())
-    assert "No models yet" in cli(tmp_path, "list").stdout
+    assert "No models of yours yet" in cli(tmp_path, "list").stdout
     pulled = cli(tmp_path, "pull", "tiny-alias", OMINIX_ALIAS="tiny-alias=a/tiny")
     assert (pulled.returncode, "tiny is ready" in pulled.stdout) == (0, True), pulled.stderr
     assert "200k/200k" in pulled.stderr  # the bar
     assert "is here" in cli(tmp_path, "pull", "a/tiny").stdout
     lines = cli(tmp_path, "list").stdout.splitlines()
-    assert lines[1].split() == ["tiny", "chat", "200.29", "kB", "4", "ready"]
+    assert lines[1].split() == ["tiny", "chat", "200.29", "kB", "4", "ready"], lines
     shown = cli(tmp_path, "info", "tiny").stdout
     assert "a/tiny" in shown and hub.repos["a/tiny"].revision in shown
     assert cli(tmp_path, "rm", "a/tiny").returncode == 0

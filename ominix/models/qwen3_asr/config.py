@@ -77,16 +77,17 @@ def read(folder: Path) -> Config:
     inner = raw.get("thinker_config", raw)
     if raw.get("model_type") != "qwen3_asr":
         raise ValueError(f"{folder}: model_type is {raw.get('model_type')!r}, not 'qwen3_asr'")
-    if "ForcedAligner" in str(raw.get("architectures")) or "classify_num" in inner:
+    named = str(raw.get("architectures"))
+    if "ForcedAligner" in named or "ForTokenClassification" in named or "classify_num" in inner:
         raise ValueError(f"{folder}: this is a forced aligner; it cannot transcribe")
     known = {field.name for field in fields(EncoderConfig)}
     audio = {k: v for k, v in inner.get("audio_config", {}).items() if k in known}
     generation = folder / "generation_config.json"
-    named = _json(generation).get("eos_token_id") if generation.exists() else None
+    ends = _json(generation).get("eos_token_id") if generation.exists() else None
     return Config(
         audio_config=EncoderConfig(**audio),
         text_config=_text(inner),
-        eos_token_ids=_ids(named if named is not None else inner.get("eos_token_id")),
+        eos_token_ids=_ids(inner.get("eos_token_id") if ends is None else ends),
         quantization=raw.get("quantization") or raw.get("quantization_config"),
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from ominix.models.qwen3_asr.config import EncoderConfig, positions
 from ominix.models.qwen3_asr.features import Mel
 
-_ACTIVATIONS = {"gelu": nn.gelu, "relu": nn.relu, "silu": nn.silu, "gelu_new": nn.gelu_approx}
+_ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class AudioTower(nn.Module):
@@ -32,7 +32,7 @@ class AudioTower(nn.Module):
         self.proj1 = nn.Linear(config.d_model, config.d_model)
         self.proj2 = nn.Linear(config.d_model, config.output_dim)
         self._config = config
-        self._act = _ACTIVATIONS[config.activation_function]
+        self.act = _ACTIVATIONS[config.activation_function]()
         self._position = sinusoids(positions(config.chunk), config.d_model)
 
     def __call__(self, mels: list[Mel]) -> list[mx.array]:
@@ -43,7 +43,7 @@ class AudioTower(nn.Module):
         x = x[:, mx.array(order)]
         for layer in self.layers:
             x = layer(x, windows)
-        x = self.proj2(self._act(self.proj1(self.ln_post(x))))
+        x = self.proj2(self.act(self.proj1(self.ln_post(x))))
         x = x[0, mx.array(np.argsort(order))]
         return list(mx.split(x, np.cumsum(lengths)[:-1].tolist()))
 
@@ -59,7 +59,7 @@ class AudioTower(nn.Module):
         x = mx.array(np.concatenate(padded)).astype(self.conv2d1.weight.dtype)
         x = x.reshape(-1, size, bands).transpose(0, 2, 1)[..., None]  # (chunks, M, 100, 1)
         for conv in (self.conv2d1, self.conv2d2, self.conv2d3):
-            x = self._act(conv(x))
+            x = self.act(conv(x))
         n, m, t, c = x.shape
         x = self.conv_out(x.transpose(0, 2, 3, 1).reshape(n, t, c * m))  # (chunks, 13, D)
         x = x + self._position.astype(x.dtype)
@@ -100,11 +100,11 @@ class Layer(nn.Module):
         self.fc1 = nn.Linear(config.d_model, config.encoder_ffn_dim)
         self.fc2 = nn.Linear(config.encoder_ffn_dim, config.d_model)
         self.final_layer_norm = nn.LayerNorm(config.d_model)
-        self._act = _ACTIVATIONS[config.activation_function]
+        self.act = _ACTIVATIONS[config.activation_function]()
 
     def __call__(self, x: mx.array, windows: list[int]) -> mx.array:
         x = x + self.self_attn(self.self_attn_layer_norm(x), windows)
-        x = x + self.fc2(self._act(self.fc1(self.final_layer_norm(x))))
+        x = x + self.fc2(self.act(self.fc1(self.final_layer_norm(x))))
         if x.dtype == mx.float16:  # as the reference: large activations overflow in the deep layers
             x = mx.clip(x, -64504, 64504)
         return x

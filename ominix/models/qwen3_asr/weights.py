@@ -43,6 +43,8 @@ def load(folder: Path, *, as_float32: bool = False) -> Model:
     model.load_weights(list(weights.items()))
     if as_float32:
         dense.make(model)
+        for layer in model.layers:
+            layer.mlp = dense.SwiGLU(layer.mlp)
     model.eval()
     return model
 

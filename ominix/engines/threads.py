@@ -1,0 +1,78 @@
+"""How many threads OpenBLAS works with: as many as pay while other programs want the cores too.
+
+Its threads wait for each other in a loop, so that a single one that has lost its core to another
+program holds up all of them: measured with a busy neighbour, two threads were four times as slow as
+one. So a small product is timed now and then. Knows nothing of mlx.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+ROWS, SIZE = 64, 1024  # of the timed product: 2 ms on one core
+ROUNDS = 3
+FULL_SECONDS, FEWER_SECONDS = 2.0, 10.0  # between two timings, with all threads and with fewer
+_ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112  # CBLAS's own numbers
+
+
+class Threads:
+    """Raises AttributeError where no OpenBLAS is loaded: see `find`."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)
+        self._set: Callable[[int], None] = library["openblas_set_num_threads"]
+        self._multiply = library["cblas_sgemm"]
+        self.most = int(library["openblas_get_num_threads"]())
+        self.now = self.most
+        self._due = 0.0
+        self._a, self._b = np.ones((ROWS, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
+        self._c = np.empty((ROWS, SIZE), np.float32)
+
+    @property
+    def due(self) -> bool:
+        return self.most > 1 and time.monotonic() >= self._due
+
+    def tune(self) -> None:
+        """Call when due, while nothing else computes."""
+        self.now, best = 1, self._seconds(1, bound=60.0)
+        count = self.most
+        while count > 1:
+            seconds = self._seconds(count, bound=best)
+            if seconds < best:
+                self.now, best = count, seconds
+            count //= 2
+        self._set(self.now)
+        wait = FULL_SECONDS if self.now == self.most else FEWER_SECONDS
+        self._due = time.monotonic() + wait
+
+    def _seconds(self, count: int, bound: float) -> float:
+        """Of a few products; gives up at the bound."""
+        self._set(count)
+        begun = time.perf_counter()
+        self._product()  # wakes the threads
+        if time.perf_counter() - begun > 2 * bound:
+            return 2 * bound
+        begun = time.perf_counter()
+        for _ in range(ROUNDS):
+            self._product()
+            if time.perf_counter() - begun > bound:
+                break
+        return time.perf_counter() - begun
+
+    def _product(self) -> None:
+        a, b, c = (x.ctypes.data_as(ctypes.c_void_p) for x in (self._a, self._b, self._c))
+        one, zero = ctypes.c_float(1.0), ctypes.c_float(0.0)
+        m, n, k = ROWS, SIZE, SIZE
+        self._multiply(_ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE, m, n, k, one, a, k, b, k, zero, c, n)
+
+
+def find() -> Threads | None:
+    """None where there is nothing to choose: another backend, another BLAS."""
+    try:
+        return Threads()
+    except AttributeError:
+        return None
