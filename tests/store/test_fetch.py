@@ -184,6 +184,7 @@ def test_a_model_that_cannot_fit_is_refused_before_its_weights(hub, refused, tmp
     assert not hub.asked(WEIGHTS)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_keeps_what_it_has(hub, tmp_path):
     """The kernel's own refusal to write on, by a bound on the size of files: what a quota does."""
     hub.add("a/tiny", model_files(SIZE))
@@ -274,6 +275,7 @@ def test_two_processes_do_not_write_into_one_folder(hub, fetch, tmp_path):
     fetch()
 
 
+@pytest.mark.slow
 def test_proxies_and_the_offline_switch_are_heeded(hub, tmp_path):
     hub.add("a/tiny", model_files(SIZE))
     command = [sys.executable, "-m", "ominix.store.fetch", str(tmp_path), "tiny", "a/tiny"]
