@@ -13,6 +13,14 @@ from typing import Any
 
 from ominix.config import MIB, Config
 
+# Name, what it is told, what it does.
+MODEL_COMMANDS = (
+    ("pull", "REPOSITORY_OR_ALIAS", "download a model, or go on with a download"),
+    ("list", None, "list the models here"),
+    ("info", "MODEL", "show what is known of a model"),
+    ("rm", "MODEL", "delete a model"),
+)
+
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     parser = _parser(environ)
@@ -32,6 +40,10 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     settings = {key: given[key] for key in fields if given.get(key) is not None}
     if given.get("max_upload_mib") is not None:
         settings["max_upload_bytes"] = int(given["max_upload_mib"] * MIB)
+    if given.get("memory_gib") is not None:
+        settings["memory_bytes"] = int(given["memory_gib"] * 1024 * MIB)
+    if given.get("keep_alive") is not None:
+        settings["keep_alive_seconds"] = given["keep_alive"]
     if given.get("alias"):
         settings["aliases"] = dict(given["alias"])
     return settings
@@ -50,9 +62,15 @@ def _parser(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     _add_serve(commands.add_parser("serve", help="run the server"), environ)
+    for name, argument, text in MODEL_COMMANDS:
+        command = commands.add_parser(name, help=text, description=text)
+        if argument:
+            command.add_argument("model", metavar=argument)
+        _add_alias(_Flags(command, environ))
     _add_transcribe(commands.add_parser("transcribe", help="recordings to text"), environ)
     _add_chat(commands.add_parser("chat", help="a conversation in the terminal"), environ)
     _add_import_gguf(commands.add_parser("import-gguf", help="a GGUF file becomes a model"))
+    _add_quantize(commands.add_parser("quantize", help="a smaller copy of a chat model"))
     _add_connection(commands.add_parser("doctor", help="what this machine computes on"), environ)
     return parser
 
@@ -103,6 +121,9 @@ def _add_serve(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> N
     flags.one("host", str, "address to listen on, default 127.0.0.1")
     flags.one("port", _port, "port to listen on, default 8080; 0 takes a free one")
     flags.many("preload", "preload", str, "a model to load at the start")
+    flags.one("memory-gib", _positive, "memory all models may take together; default 75 %% of the machine's")
+    flags.one("keep-alive", _seconds, "idle seconds after which a model is unloaded; default: it stays")
+    flags.many("pin", "pinned", str, "a model that is never unloaded")
     flags.one("jobs-per-worker", _count, "requests one model holds, running and waiting; default 16")
     flags.one("stall-seconds", _seconds, "silence after which a busy worker is killed; default 60")
     flags.one("drain-seconds", _seconds, "how long running jobs may go on at the stop; default 30")
@@ -110,12 +131,16 @@ def _add_serve(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> N
     flags.many("api-key", "api_keys", str, "a key that clients must send")
     flags.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
     flags.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
-    flags.many("alias", "alias", _alias, "NAME=MODEL: another name for a model")
+    _add_alias(flags)
     flags.many("audio-root", "audio_roots", _folder, "a folder whose files clients may name by path")
     flags.switch("insecure", "serve other machines without an API key")
     flags.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     flags.switch("strict", "answer 500 when a response breaks its schema; for tests")
     flags.switch("log-json", "log lines as JSON")
+
+
+def _add_alias(flags: _Flags) -> None:
+    flags.many("alias", "alias", _alias, "NAME=MODEL: another name for a model or a repository")
 
 
 def _add_connection(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -149,6 +174,12 @@ def _add_chat(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
 def _add_import_gguf(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="a GGUF file of the llama family")
     parser.add_argument("--name", help="the model's name; default: the file's")
+
+
+def _add_quantize(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", help="a model's name or folder")
+    parser.add_argument("target", help="the new model's name or folder")
+    parser.add_argument("--bits", type=int, choices=(4, 8), default=8)
 
 
 def _port(text: str) -> int:

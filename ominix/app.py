@@ -12,9 +12,11 @@ from ominix.config import Config
 from ominix.pool.pool import Pool
 from ominix.resources.chat_completions import ChatCompletions
 from ominix.resources.documents import Docs, OpenApi
+from ominix.resources.downloads import DownloadList, NewDownload
 from ominix.resources.health import Health, Liveness
 from ominix.resources.models import Models
 from ominix.resources.transcriptions import Transcriptions
+from ominix.store.downloads import Downloads
 from ominix.web import access, forms
 from ominix.web.answers import Answers, install_error_handlers
 from ominix.web.gate import Gate
@@ -23,20 +25,24 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def create_app(pool: Pool, catalog: Catalog, config: Config) -> WSGIApplication:
+def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Config) -> WSGIApplication:
     answers = Answers(strict=config.strict)
     gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins)
     app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
     install_error_handlers(app)
-    models = Models(pool, catalog, answers)
+    models = Models(pool, catalog, downloads, answers)
+    listed = DownloadList(downloads, answers)
     app.add_route("/", Docs())
     app.add_route("/docs", Docs())
     app.add_route("/openapi.json", OpenApi())
     app.add_route("/health", Health(pool, answers))
     app.add_route("/livez", Liveness(answers))
     app.add_route("/v1/models", models)
+    app.add_route("/v1/models/download", NewDownload(catalog, downloads, answers))
+    app.add_route("/v1/models/downloads", listed)
+    app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
     app.add_route("/v1/chat/completions", ChatCompletions(pool, catalog, answers, config.max_upload_bytes))
     app.add_route(

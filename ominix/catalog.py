@@ -1,22 +1,27 @@
 """What is in the models folder, what each is good for, and which one a name means.
 
-Reads config.json and file sizes, never weights. A broken folder is listed with what is wrong with it.
+Reads config.json, file sizes and the records of downloads, never weights. A broken folder is listed with
+what is wrong with it.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ominix.config import SPEECH_ALIASES
-from ominix.errors import InvalidRequest, ModelNotFound
+from ominix.config import REPOSITORIES, SPEECH_ALIASES
+from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
+from ominix.records import Record, Records
 
 # model_type -> task; what is not here is a chat model if mlx-lm has a module of that name.
 TASKS = {"qwen3_asr": "speech", "minicpm_sala": "chat", "qwen3_forced_aligner": "aligner"}
 ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
+# Aligners share qwen3_asr's model_type; these of their `architectures` tell them apart.
+ALIGNERS = ("ForcedAligner", "ForTokenClassification")
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
 REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
 # The speech model that comes with the package: the default until a real one is installed.
@@ -58,18 +63,24 @@ class Catalog:
         folder: Path,
         aliases: dict[str, str] | None = None,
         *,
+        records: Records | None = None,
         embedded: Path | None = None,
         scripted: bool = False,
     ) -> None:
-        self._folder = folder
-        self._aliases = aliases or {}
+        """`aliases`: names for ids or repositories, beside those of REPOSITORIES."""
+        self.folder = folder
+        self._aliases = {**REPOSITORIES, **(aliases or {})}
+        self._records = records
         self._embedded = embedded
         self._scripted = scripted
 
     def models(self) -> list[Model]:
-        found = [_read(path) for path in _folders(self._folder)]
+        records = self._known()
+        engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
+        found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
         if self._embedded and self._embedded.name not in {model.id for model in found}:
-            found.append(replace(_read(self._embedded), owned_by="ominix", note=EMBEDDED_NOTE))
+            embedded = _read(self._embedded, None, ENGINES)
+            found.append(replace(embedded, owned_by="ominix", note=EMBEDDED_NOTE))
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")
@@ -77,17 +88,54 @@ class Catalog:
             ]
         return found
 
+    def _known(self) -> dict[str, Record]:
+        return self._records.all() if self._records else {}
+
     def get(self, name: str) -> Model:
-        """The model that `name` means: an id, an alias, or a repository's owner/id. Raises ModelNotFound."""
+        """The model that `name` means: an id, an alias, or a repository.
+
+        Raises ModelNotFound; Unavailable while it is being downloaded.
+        """
         models = self.models()
-        by_id = {model.id: model for model in models}
-        for candidate in (name, self._aliases.get(name, ""), name.rpartition("/")[2]):
-            if candidate in by_id:
-                return by_id[candidate]
-        model = self._by_family(name, models)
+        model = self._exact(name, models) or self._by_family(name, models)
         if model is None:
-            raise ModelNotFound(_missing(name, models), param="model")
+            raise self._absent(name, models)
         return model
+
+    def exact(self, name: str) -> Model:
+        """As `get`, without the names that mean a kind of model: for what cannot be undone."""
+        models = self.models()
+        model = self._exact(name, models)
+        if model is None:
+            raise self._absent(name, models)
+        return model
+
+    def _exact(self, name: str, models: list[Model]) -> Model | None:
+        by_id = {model.id: model for model in models}
+        by_repo = {model.repo_id: model for model in models if model.repo_id}
+        for meant in (name, self._aliases.get(name, "")):
+            by_name = by_id.get(meant.rpartition("/")[2])
+            if by_name is not None and "/" in meant and by_name.repo_id is not None:
+                by_name = None  # of that name, and of another owner
+            found = by_id.get(meant) or by_repo.get(meant) or by_name
+            if found is not None:
+                return found
+        return None
+
+    def repository(self, name: str) -> str:
+        """What to download for this name: an alias's repository, or the name itself."""
+        return self._aliases.get(name, name)
+
+    def _absent(self, name: str, models: list[Model]) -> ModelNotFound | Unavailable:
+        wanted = (name, self._aliases.get(name))
+        for model_id, record in self._known().items():
+            if record.state == "downloading" and (model_id in wanted or record.repo_id in wanted):
+                return Unavailable(
+                    f"The model '{model_id}' is not downloaded yet; "
+                    f"GET /v1/models/downloads/{model_id} says how far it is.",
+                    code="model_downloading",
+                )
+        return ModelNotFound(_missing(name, models), param="model")
 
     @staticmethod
     def _by_family(name: str, models: list[Model]) -> Model | None:
@@ -125,7 +173,7 @@ def _missing(name: str, models: list[Model]) -> str:
     there = ", ".join(model.id for model in models) or "none"
     return (
         f"The model '{name}' does not exist here. Models here: {there}. "
-        "GET /v1/models lists them; put more into the models folder."
+        "GET /v1/models lists them; POST /v1/models/download or 'ominix pull' fetch more."
     )
 
 
@@ -136,25 +184,32 @@ def _folders(folder: Path) -> list[Path]:
         return []
 
 
-def _read(path: Path) -> Model:
+def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Model:
     try:
         config = _config(path)
-        task = _task(config)
+        task = task_of(config)
         weights = any(path.glob("*.safetensors"))
         trouble = None if weights else "it has no .safetensors files"
     except (OSError, ValueError, RecursionError) as error:
         config, task, trouble = {}, "unknown", _without_paths(error)
+    if config.get("model_type") == "scripted" and "scripted" in engines:  # in tests
+        task, kind = "chat", "scripted"
+    else:
+        kind = engines.get(task, "")
     if task == "unknown" and trouble is None:
         trouble = f"its model_type {config.get('model_type')!r} is not supported"
-    kind = ENGINES.get(task, "") if trouble is None else ""
+    kind = kind if trouble is None else ""
     return Model(
         path.name,
         path,
         task=task,
         kind=kind,
+        owned_by=record.repo_id.partition("/")[0] if record else "local",
         created=_created(path),
         size_bytes=_size(path),
         quantization=_quantization(config),
+        repo_id=record.repo_id if record else None,
+        downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
         trouble=trouble if kind or trouble else f"no engine serves {task} models yet",
     )
 
@@ -173,8 +228,11 @@ def _config(path: Path) -> dict[str, Any]:
     return config
 
 
-def _task(config: dict[str, Any]) -> str:
+def task_of(config: Mapping[str, Any]) -> str:
+    """chat, speech, aligner, or unknown: nothing here can serve it."""
     model_type = str(config.get("model_type"))
+    if any(mark in str(config.get("architectures")) for mark in ALIGNERS) and "asr" in model_type:
+        return "aligner"
     if model_type in TASKS:
         return TASKS[model_type]
     return "chat" if model_type in REMAPPED or _mlx_lm_has(model_type) else "unknown"
@@ -190,7 +248,7 @@ def _mlx_lm_has(model_type: str) -> bool:
 
 
 def _quantization(config: dict[str, Any]) -> tuple[int, int] | None:
-    found = config.get("quantization")
+    found = config.get("quantization") or config.get("quantization_config")
     if not isinstance(found, dict):
         return None
     bits, group_size = found.get("bits"), found.get("group_size")

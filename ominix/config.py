@@ -16,23 +16,37 @@ SPEECH_ALIASES = (
     "gpt-4o-mini-transcribe",
 )
 
+# Short names for repositories that people want; --alias adds to them or replaces them.
+REPOSITORIES = {
+    "qwen3-asr": "mlx-community/Qwen3-ASR-0.6B-8bit",
+    "qwen3-asr-0.6b": "mlx-community/Qwen3-ASR-0.6B-8bit",
+    "qwen3-asr-1.7b": "mlx-community/Qwen3-ASR-1.7B-8bit",
+    "minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx",
+    "qwen3-0.6b": "mlx-community/Qwen3-0.6B-4bit",
+    "qwen3-4b": "mlx-community/Qwen3-4B-Instruct-2507-4bit",
+    "llama-3.2-1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
+}
+
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of `ominix serve`. Times in seconds, sizes in bytes."""
+    """Settings, most of them of `ominix serve`. Times in seconds, sizes in bytes."""
 
     home: Path
     host: str = "127.0.0.1"
     port: int = 8080
     preload: tuple[str, ...] = ()
     jobs_per_worker: int = 16
+    memory_bytes: int | None = None  # for all models together; None: a share of the machine's
+    keep_alive_seconds: float | None = None  # an idle model is unloaded after it; None: never
+    pinned: tuple[str, ...] = ()  # models that stay once they are loaded
     stall_seconds: float = 60.0  # a worker silent for longer with jobs aboard is killed
     drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
     max_upload_bytes: int = 25 * MIB  # OpenAI's limit
     api_keys: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any
     allowed_origins: tuple[str, ...] = ()  # browsers' origins that may call; none: CORS is off
-    aliases: dict[str, str] = field(default_factory=dict)  # name -> model id
+    aliases: dict[str, str] = field(default_factory=dict)  # name -> model id or repository
     audio_roots: tuple[Path, ...] = ()  # folders whose files may be named by file_path
     scripted: bool = False  # serve the model "scripted", which obeys its prompt; for tests
     strict: bool = False  # a response that breaks its schema is a 500 instead of a log line

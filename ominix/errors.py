@@ -10,6 +10,7 @@ OminixError
 ├── TooLarge
 ├── Busy                    again later: too many jobs aboard
 ├── Unavailable             again later: draining, a model that cannot start
+├── DownloadFailed          `reason` says why, as a word for programs
 └── InferenceFailed
     └── WorkerCrashed       the process died or was killed
 """
@@ -63,6 +64,14 @@ class Busy(OminixError):
 
 class Unavailable(OminixError):
     code = "unavailable"
+
+
+class DownloadFailed(OminixError):
+    code = "download_failed"
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class InferenceFailed(OminixError):

@@ -17,6 +17,7 @@ from ominix.app import create_app
 from ominix.catalog import Catalog
 from ominix.config import Config
 from ominix.pool.pool import Pool
+from ominix.store.downloads import Downloads
 from ominix.web import answers
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 class Server:
     """`bind` may raise OSError; `run` returns when the server has stopped in order."""
 
-    def __init__(self, config: Config, pool: Pool, catalog: Catalog) -> None:
+    def __init__(self, config: Config, pool: Pool, catalog: Catalog, downloads: Downloads) -> None:
         self._config = config
         self._pool = pool
-        self._app = create_app(pool, catalog, config)
+        self._downloads = downloads
+        self._app = create_app(pool, catalog, downloads, config)
         self._stop_at: float | None = None
         self._map: dict[int, Any] = {}  # waitress's own objects by file descriptor
         self._waitress: Any = None  # waitress has no types
@@ -99,6 +101,7 @@ class Server:
             signal.signal(number, self._on_signal)
         while not self._finished():
             wasyncore.loop(timeout=0.5, use_poll=True, map=self._map, count=1)
+        self._downloads.close()
         self._pool.close()
         self._flush()
         self._waitress.task_dispatcher.shutdown(timeout=FLUSH_SECONDS)

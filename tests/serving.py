@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hub import Hub
 
 from ominix.catalog import Model
 from ominix.jobs import ChatJob, Delta
@@ -68,10 +69,11 @@ class RunningServer:
 
     def __init__(self, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
         self.log_path = home / "server.log"
+        self.home = home
         self.temp = home / "temp"
-        self.temp.mkdir()
+        self.temp.mkdir(exist_ok=True)  # a home may be served again
         begun = time.monotonic()
-        with self.log_path.open("w") as log:
+        with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "ominix", "--home", str(home), "serve", "--port", "0", *flags],
                 stdout=subprocess.PIPE,
@@ -139,9 +141,9 @@ def serve(tmp_path: Path) -> Iterator:
     """Start servers: `serve("--scripted", ...)`. All are stopped at the end."""
     running: list[RunningServer] = []
 
-    def start(*flags: str, env: dict[str, str] | None = None) -> RunningServer:
-        home = tmp_path / f"home{len(running)}"
-        home.mkdir()
+    def start(*flags: str, env: dict[str, str] | None = None, home: Path | None = None) -> RunningServer:
+        home = home or tmp_path / f"home{len(running)}"
+        home.mkdir(exist_ok=True)
         running.append(RunningServer(home, *flags, env=env))
         return running[-1]
 
@@ -150,11 +152,25 @@ def serve(tmp_path: Path) -> Iterator:
         server.stop()
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub on loopback; children of this process find it and nothing else."""
+    made = Hub()
+    monkeypatch.setenv("HF_ENDPOINT", made.url)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HTTP_PROXY", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    yield made
+    made.close()
+
+
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One strict server for the tests that leave it as they found it."""
     home = tmp_path_factory.mktemp("home")
-    server = RunningServer(home, "--scripted", "--strict", "--stall-seconds", "2")
+    offline = {"HF_HUB_OFFLINE": "1"}  # whatever a test asks for, nothing is downloaded
+    server = RunningServer(home, "--scripted", "--strict", "--stall-seconds", "2", env=offline)
     yield server
     server.stop()
 

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from ominix.catalog import Catalog
-from ominix.errors import InvalidRequest, ModelNotFound
+from ominix.catalog import Catalog, task_of
+from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
+from ominix.records import Records
 
 
 @pytest.fixture
@@ -83,3 +84,53 @@ def test_a_model_for_another_task_is_refused(folder):
         Catalog(folder).for_task("qwen3-asr", "chat")
     with pytest.raises(InvalidRequest, match="cannot be served"):
         Catalog(folder).for_task("no-weights", "chat")
+
+
+def test_downloads_say_where_models_come_from(folder, tmp_path):
+    records = Records(tmp_path / "home")
+    records.put("llama", repo_id="meta/llama", state="ready", downloaded_at=1_700_000_000)
+    catalog = Catalog(folder, records=records)
+    llama = catalog.get("meta/llama")
+    assert (llama.id, llama.owned_by, llama.repo_id) == ("llama", "meta", "meta/llama")
+    assert llama.downloaded_at == "1700000000"
+    assert catalog.get("Qwen3-ASR-0.6B").owned_by == "local"
+    with pytest.raises(ModelNotFound):
+        catalog.get("someone/llama")  # another owner's: never a silent substitute
+
+
+def test_a_model_on_its_way_is_said_to_be(folder, tmp_path):
+    records = Records(tmp_path / "home")
+    records.put("new", repo_id="a/new", state="downloading")
+    for name in ("new", "a/new"):
+        with pytest.raises(Unavailable, match="not downloaded yet"):
+            Catalog(folder, records=records).get(name)
+
+
+def test_short_names_stand_for_repositories(folder, tmp_path):
+    catalog = Catalog(folder, {"mine": "me/llama"})
+    assert catalog.repository("minicpm-sala-9b") == "moxin-org/MiniCPM4-SALA-9B-8bit-mlx"
+    assert catalog.repository("mine") == "me/llama"
+    assert catalog.repository("a/b") == "a/b"
+    assert catalog.get("mine").id == "llama"
+    assert catalog.exact("mine").id == "llama"
+
+
+@pytest.mark.parametrize("name", ["whisper-1", "minicpm-sala", "LLAMA"])
+def test_a_kind_of_model_is_no_exact_name(folder, name):
+    with pytest.raises(ModelNotFound):
+        Catalog(folder).exact(name)
+
+
+@pytest.mark.parametrize(
+    ("config", "task"),
+    [
+        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ASRForConditionalGeneration"]}, "speech"),
+        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ForcedAligner"]}, "aligner"),
+        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ASRForTokenClassification"]}, "aligner"),
+        ({"model_type": "minicpm_sala"}, "chat"),
+        ({"model_type": "whisper"}, "unknown"),
+        ({"architectures": 5}, "unknown"),
+    ],
+)
+def test_the_config_says_what_a_model_is_for(config, task):
+    assert task_of(config) == task

@@ -12,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+SAMPLES = HERE.parent / "ominix" / "embedded" / "samples"
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
 
@@ -47,6 +48,10 @@ def main() -> int:
 def show(address: str, *, chat: bool) -> None:
     models = call(address, "/v1/models")["data"]
     print(f"\nGET /v1/models: {', '.join(m['id'] for m in models)}")
+    for sample in json.loads((SAMPLES / "samples.json").read_text("utf-8")):
+        heard = transcribe(address, SAMPLES / sample["file"])
+        print(f"\nPOST /v1/audio/transcriptions: {sample['file']} ({sample['seconds']} s)")
+        print(f"  said:  {sample['text']}\n  heard: {heard['text']}  [{heard['language']}]")
     if chat:
         body = {"model": "SmolLM2-135M-Instruct", "messages": [QUESTION], "temperature": 0, "max_tokens": 40}
         print(f"\nPOST /v1/chat/completions: {QUESTION['content']}")
@@ -58,6 +63,20 @@ def show(address: str, *, chat: bool) -> None:
 
 def call(address: str, path: str, body: dict | None = None) -> dict:
     with urllib.request.urlopen(request(address, path, body), timeout=300) as answer:
+        return json.load(answer)
+
+
+def transcribe(address: str, file: Path) -> dict:
+    boundary = "ominix-quickstart"
+    lead = "".join(
+        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in (("model", "tiny-asr"), ("response_format", "verbose_json"))
+    )
+    lead += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n\r\n'
+    body = lead.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
+    asked = urllib.request.Request(f"{address}/v1/audio/transcriptions", body, headers)
+    with urllib.request.urlopen(asked, timeout=300) as answer:
         return json.load(answer)
 
 

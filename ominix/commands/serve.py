@@ -13,9 +13,12 @@ from ominix import schemas
 from ominix.catalog import EMBEDDED, Catalog, Model
 from ominix.config import Config
 from ominix.errors import OminixError
-from ominix.pool.pool import Pool
+from ominix.pool.pool import Pool, Residency
+from ominix.records import Records
 from ominix.server import Server
+from ominix.store.downloads import Downloads
 
+MODELS_SHARE = 0.75  # of the machine's memory: what all models may take together
 WORKER_SHARE = 0.9  # of the machine's memory: a worker that takes more ends itself, not the machine
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INSECURE = (
@@ -31,13 +34,26 @@ def run(config: Config, options: argparse.Namespace) -> int:
         return 1
     _log_to_stderr(as_json=config.log_json)
     schemas.warm()
-    catalog = Catalog(config.models_folder, config.aliases, embedded=EMBEDDED, scripted=config.scripted)
+    records = Records(config.home)
+    catalog = Catalog(
+        config.models_folder,
+        config.aliases,
+        records=records,
+        embedded=EMBEDDED,
+        scripted=config.scripted,
+    )
+    downloads = Downloads(config.home)
     pool = Pool(
         jobs_per_worker=config.jobs_per_worker,
         stall_seconds=config.stall_seconds,
         limit_bytes=int(_machine_bytes() * WORKER_SHARE),
+        residency=Residency(
+            memory_bytes=config.memory_bytes or int(_machine_bytes() * MODELS_SHARE),
+            keep_alive_seconds=config.keep_alive_seconds,
+            pinned=frozenset(_id(name, catalog) for name in config.pinned),
+        ),
     )
-    server = Server(config, pool, catalog)
+    server = Server(config, pool, catalog, downloads)
     try:
         host, port = server.bind()
     except OSError as error:
@@ -56,6 +72,13 @@ def run(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
+def _id(name: str, catalog: Catalog) -> str:
+    try:
+        return catalog.get(name).id
+    except OminixError:  # not here yet: then this is what it will be called
+        return name
+
+
 def _machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -65,7 +88,10 @@ def banner(address: str, catalog: Catalog, config: Config) -> str:
     lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
     lines += [_line(model) for model in models]
     if not any(m.kind and not m.note for m in models):
-        lines.append(f"No models yet: put an mlx model's folder into {config.models_folder}.")
+        lines.append(
+            "No models yet: 'ominix pull qwen3-asr' fetches one for speech; "
+            f"or put an mlx model's folder into {config.models_folder}."
+        )
     return "\n".join(lines)
 
 

@@ -22,10 +22,14 @@ class Cancel:
 class Loaded:
     """The engine is there and takes jobs."""
 
+    used_bytes: int = 0  # memory of the process
+
 
 @dataclass(frozen=True)
 class Beat:
-    """The engine took a step that had nothing to tell."""
+    """The engine goes on, told of about once a second, or has nothing left to do."""
+
+    used_bytes: int = 0
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from ominix.errors import Busy, InferenceFailed, JobRefused, OminixError, Unavailable, WorkerCrashed
 from ominix.jobs import LAST, EngineSpec, Event, Failed, Job, Refused
-from ominix.pool.messages import Batch, Cancel, Command, Ending, Loaded, Report, Submit
+from ominix.pool.messages import Batch, Beat, Cancel, Command, Ending, Loaded, Report, Submit
 
 LOAD_SECONDS = 900.0  # the longest a load may take: tens of gigabytes from a slow disk
 POLL_SECONDS = 0.25  # how often silence is looked at
@@ -84,12 +84,22 @@ class Stream:
 class WorkerProcess:
     """A spawned child with one engine. Never restarted: a new object is a new process."""
 
-    def __init__(self, name: str, spec: EngineSpec, stall_seconds: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        spec: EngineSpec,
+        stall_seconds: float,
+        look: Callable[[WorkerProcess], None] = lambda worker: None,
+    ) -> None:
+        """`look` is called by the reader, with no lock held, after news of memory and while all is quiet."""
         self.name = name
         self.spec = spec
         self.started = time.monotonic()
         self.loaded = False
         self.end_reason: str | None = None  # set once, when no event will come any more
+        self.used_bytes = 0  # memory, as the process last told; 0: has not yet
+        self.last_busy = time.monotonic()  # when the last job left
+        self._look = look
         self._stall_seconds = stall_seconds
         self._kill_reason: str | None = None
         self._job_ids = itertools.count(1)
@@ -128,6 +138,27 @@ class WorkerProcess:
         """How long jobs have been aboard without a word from the worker."""
         return time.monotonic() - self.last_heard if self._streams else 0.0
 
+    @property
+    def idle_seconds(self) -> float:
+        """How long it has been loaded with nothing to do."""
+        return 0.0 if self._streams or not self.loaded else time.monotonic() - self.last_busy
+
+    def retire(self, reason: str) -> bool:
+        """End the process if it has no jobs aboard; none will be taken any more. Never waits.
+
+        False if it is busy, or being given a job at this instant.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._streams or self.end_reason is not None:
+                return False
+            self.end_reason = reason
+        finally:
+            self._lock.release()
+        self.kill(reason)
+        return True
+
     def submit(self, job: Job) -> Stream:
         """Send a job. Raises Busy when `slots` jobs are aboard, WorkerCrashed when the process has ended."""
         job_id = next(self._job_ids)
@@ -146,6 +177,7 @@ class WorkerProcess:
     def _cancel(self, job_id: int) -> None:
         with self._lock:
             if self._streams.pop(job_id, None) is not None:
+                self.last_busy = time.monotonic()
                 self._send(Cancel(job_id))
 
     def kill(self, reason: str) -> None:
@@ -181,8 +213,14 @@ class WorkerProcess:
         if isinstance(report, Batch):
             for job_id, event in report.events:
                 self._deliver(job_id, event)
+        elif isinstance(report, Beat):
+            self.used_bytes = report.used_bytes
+            self._look(self)
         elif isinstance(report, Loaded):
+            self.used_bytes = report.used_bytes
+            self.last_busy = time.monotonic()
             self.loaded = True
+            self._look(self)
             log.info("%s: ready after %.1f s, pid %d", self.name, self._age(), self.pid)
         elif isinstance(report, Ending):
             self._kill_reason = report.reason
@@ -194,6 +232,7 @@ class WorkerProcess:
         if isinstance(event, LAST):
             with self._lock:
                 stream = self._streams.pop(job_id, None)
+                self.last_busy = time.monotonic()
         else:
             stream = self._streams.get(job_id)
         if stream is not None:  # None: cancelled meanwhile
@@ -204,6 +243,8 @@ class WorkerProcess:
             self.kill(f"gave no sign of life for {self._stall_seconds:g} s and was stopped")
         elif not self.loaded and self._age() > LOAD_SECONDS:
             self.kill(f"could not be loaded: it took longer than {LOAD_SECONDS:g} s")
+        else:
+            self._look(self)
 
     def _end(self) -> None:
         self._process.kill()  # whatever made us stop reading, nobody will read again
@@ -214,7 +255,8 @@ class WorkerProcess:
             streams = list(self._streams.values())
             self._streams.clear()
             self._conn.close()
-        log.warning("%s: pid %d ended: %s; %d jobs failed", self.name, self.pid, reason, len(streams))
+        level = logging.WARNING if streams or self._kill_reason is None else logging.INFO
+        log.log(level, "%s: pid %d ended: %s; %d jobs failed", self.name, self.pid, reason, len(streams))
         for stream in streams:
             stream.put(self._error())
 

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ominix import locks
 from ominix.errors import JobRefused
 from ominix.jobs import EngineSpec, Event, Refused
 from ominix.pool.messages import Batch, Beat, Cancel, Command, Ending, Loaded
@@ -29,7 +30,8 @@ from ominix.pool.messages import Batch, Beat, Cancel, Command, Ending, Loaded
 if TYPE_CHECKING:
     from ominix.engines.engine import Engine
 
-BEAT_SECONDS = 1.0  # a step without events is told of at most this often
+BEAT_SECONDS = 1.0  # steps are told of at least this often, events or not
+LOCK_SECONDS = 5.0  # others look at a folder's lock for an instant
 GUARD_SECONDS = 0.2  # how often memory is looked at
 # Should the interpreter lock never be released again, no Python thread notices the server's death.
 # faulthandler's watchdog is a C thread: unless it is re-armed in time, it ends the process.
@@ -46,6 +48,12 @@ def resident_bytes() -> int:
     if statm.exists():
         return int(statm.read_text().split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def used_bytes() -> int:
+    """Resident memory, or what mlx has in its arrays if that is more: on a Mac they may not be counted."""
+    mlx = sys.modules.get("mlx.core")  # the engine's, if it has one; never imported here
+    return max(resident_bytes(), int(mlx.get_active_memory()) if mlx else 0)
 
 
 class Inbox(threading.Thread):
@@ -92,12 +100,13 @@ class Worker:
         self._conn = conn
         self._inbox = inbox
         self._engine = engine
-        self._last_report = time.monotonic()
+        self._last_beat = time.monotonic()
 
     def run(self) -> NoReturn:
         commands = self._inbox.commands
         while True:
             if self._engine.idle:
+                self._beat()  # what is kept after a job counts while nothing runs
                 self._obey(commands.get())
             while not commands.empty():
                 self._obey(commands.get())
@@ -115,14 +124,22 @@ class Worker:
             self._report([(command.job_id, refused)])
 
     def _report(self, events: list[tuple[int, Event]]) -> None:
-        now = time.monotonic()
         if events:
             self._conn.send(Batch(events))
-        elif now - self._last_report >= BEAT_SECONDS:
-            self._conn.send(Beat())
-        else:
-            return
-        self._last_report = now
+        if time.monotonic() - self._last_beat >= BEAT_SECONDS:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._conn.send(Beat(used_bytes()))
+        self._last_beat = time.monotonic()
+
+
+def _hold(folder: str) -> None:
+    """Say to every process that the model is in use, so that nobody deletes it, until this one ends."""
+    try:
+        locks.take(Path(folder), shared=True, seconds=LOCK_SECONDS)
+    except (OSError, locks.Held) as error:  # gone: the engine will say so; or a disk without locks
+        log.warning("the model's folder could not be locked: %s", type(error).__name__)
 
 
 def main() -> NoReturn:
@@ -132,12 +149,14 @@ def main() -> NoReturn:
     spec: EngineSpec = conn.recv()
     inbox = Inbox(conn, spec.limit_bytes)
     inbox.start()
+    if spec.path:
+        _hold(spec.path)
     try:
         engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
     except Exception as error:
         log.exception("load failed")
         last_words(conn, f"could not be loaded: {FOLDERS.sub('', str(error))}")
-    conn.send(Loaded())
+    conn.send(Loaded(used_bytes()))
     try:
         Worker(conn, inbox, engine).run()
     except BrokenPipeError:

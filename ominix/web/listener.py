@@ -19,12 +19,17 @@ class ClientLeft(Exception):
     """Nobody waits for the answer any more."""
 
 
+def is_gone(req: Request) -> bool:
+    """Whether the client has hung up."""
+    return bool(req.env.get("waitress.client_disconnected", lambda: False)())
+
+
 class Listener:
     """Iterate for every event, or take batches with a bound on silence. Close it in any case."""
 
     def __init__(self, req: Request, stream: Stream, aside: ExitStack | None = None) -> None:
         """`aside` is closed with the listener: what must not outlive the request."""
-        self._gone = req.env.get("waitress.client_disconnected") or (lambda: False)
+        self._req = req
         self._record = access.record(req)
         self._stream = stream
         self._aside = aside or ExitStack()
@@ -34,7 +39,7 @@ class Listener:
         deadline = time.monotonic() + silence_seconds
         while True:
             events = self._stream.take(LOOK_SECONDS)
-            if self._gone():
+            if is_gone(self._req):
                 self.close()
                 raise ClientLeft
             if events:

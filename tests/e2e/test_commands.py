@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -121,3 +123,19 @@ def test_doctor_names_backend_and_packages(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "GFLOP/s" in done.stdout
     assert "server: none at http://127.0.0.1:9" in done.stdout
+
+
+def test_quantize_makes_a_new_folder_once(tmp_path):
+    golden = Path(__file__).parents[1] / "golden"
+    models = tmp_path / "models"
+    shutil.copytree(golden / "minicpm_sala" / "case_a_dense_short", models / "sala")
+    shutil.copy(golden / "qwen3_asr" / "tokenizer.json", models / "sala")
+    (models / "sala" / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    argv = [sys.executable, "-m", "ominix", "--home", str(tmp_path), "quantize", "sala", "sala-8bit"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    config = json.loads((models / "sala-8bit" / "config.json").read_text())
+    assert config["quantization"]["bits"] == 8
+    again = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert again.returncode == 1
+    assert "is there already" in again.stderr

@@ -7,6 +7,7 @@ from ominix.app import create_app
 from ominix.catalog import Catalog
 from ominix.config import Config
 from ominix.pool.pool import Pool
+from ominix.store.downloads import Downloads
 
 
 @pytest.fixture
@@ -15,7 +16,7 @@ def client(tmp_path):
 
     def make(**settings):
         config = Config(home=tmp_path, strict=True, **settings)
-        app = create_app(pool, Catalog(config.models_folder), config)
+        app = create_app(pool, Catalog(config.models_folder), Downloads(tmp_path), config)
         return testing.TestClient(app, headers={"Host": "localhost"})
 
     yield make
