@@ -14,6 +14,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
+_DEVICE_SIZES = ("max_recommended_working_set_size", "total_memory", "memory_size")  # Metal's; CUDA's
 _FREED_BYTES = 512 << 20  # freed arrays that mlx may hold on to
 
 
@@ -60,8 +61,8 @@ def free_bytes() -> int:
         bounds = [_machine_bytes(), *_container_bytes()]
         return max(0, min(bounds))
     info = mx.device_info()
-    size = info.get("max_recommended_working_set_size") or info.get("memory_size") or 8 << 30
-    return max(0, int(size) - mx.get_active_memory())
+    size = next((int(info[name]) for name in _DEVICE_SIZES if info.get(name)), 8 << 30)
+    return max(0, size - mx.get_active_memory())
 
 
 def _machine_bytes() -> int:

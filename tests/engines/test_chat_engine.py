@@ -93,10 +93,13 @@ def test_choices_of_a_job_differ_and_are_counted_together(chat):
     assert sum(isinstance(e, ChatDone) for e in events) == 1
 
 
-def test_a_choice_equals_the_only_one(chat):
+@pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
+def test_a_choice_equals_the_only_one(folders, kind):
     """The prompt is read once for all choices: each must begin with the same state."""
-    single = run(chat, greedy("a prompt of some length", max_tokens=20))[0]
-    triple = run(chat, greedy("a prompt of some length", max_tokens=20, n=3))[0]
+    single = run(tiny_chat.engine(folders[kind]), greedy("a prompt longer than a window", max_tokens=9))[0]
+    triple = run(tiny_chat.engine(folders[kind]), greedy("a prompt longer than a window", max_tokens=9, n=3))[
+        0
+    ]
 
     assert all(tokens(triple, i) == tokens(single) for i in range(3))
 
