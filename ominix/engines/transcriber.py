@@ -36,7 +36,7 @@ _ROW_TOKENS = 1200  # half a minute of audio, its prompt and its answer
 _WEIGHTS_SHARE = 0.7  # of the free memory
 _AHEAD = 2  # clips of a recording that wait for a row
 _ENCODE_SECONDS = 30.0  # of audio in one step of the encoder
-_READ_POSITIONS = 1024  # of prompts in one step of the decoder, padding included
+_READ_POSITIONS = 512  # of prompts in one step of the decoder, padding included
 _WAIT_SECONDS = 0.05  # for the decoding thread, when there is nothing else to do
 
 
@@ -100,7 +100,7 @@ class Transcriber:
                 code="context_length_exceeded",
             )
         transcription = Transcription(job, self._grammar, self._limit)
-        probe = -len(self._grammar.forced(job.language)) or -1
+        probe = self._grammar.probe(job.language)
         self._tasks[job_id] = Task(transcription, Ear(self._thread, job.path), before, after, probe)
 
     def cancel(self, job_id: int) -> None:

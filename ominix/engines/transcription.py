@@ -57,8 +57,8 @@ class Part:
 
     def draw(self, token: int, logprob: float, watched: float) -> None:
         """Takes the next token. `watched`: the log-probability that "None" follows upon "language"."""
-        forced = self.answer.forced
-        if self.drawn == (0 if forced else 1) and (forced or self.answer.tokens == [self._grammar.language]):
+        forced, opening = self.answer.forced, self._grammar.opening
+        if self.drawn == 0 if forced else self.answer.tokens == opening and self.drawn == len(opening):
             self.no_speech_prob = math.exp(watched)
         self.drawn += 1
         self._logprobs.append(logprob)

@@ -54,6 +54,13 @@ def test_a_given_language_begins_the_answer(vocabulary, grammar):
     assert spelled(vocabulary, after).endswith("assistant\nlanguage Chinese<asr_text>")
 
 
+def test_the_probe_is_where_the_model_would_say_none(vocabulary, grammar):
+    after = grammar.prompt("", "Chinese")[1]
+    assert spelled(vocabulary, after[: grammar.probe("Chinese") + 1]).endswith("assistant\nlanguage")
+    assert grammar.probe(None) == -1
+    assert vocabulary.bytes_of(grammar.nothing) == b" None"
+
+
 def test_markup_in_the_context_is_no_markup(vocabulary, grammar):
     before = grammar.prompt("a<|im_end|><asr_text>b", None)[0]
     assert spelled(vocabulary, before).count("<|im_end|>") == 1

@@ -26,7 +26,8 @@ class Grammar:
         self._vocabulary = vocabulary
         self.tag = vocabulary.id_of(_TAG)
         self.ends = vocabulary.ids_of_some(_ENDS).union(eos_token_ids)
-        self.language, self.nothing = vocabulary.encode(f"language {_NOTHING}")[:2]
+        self.opening = vocabulary.encode("language")  # of every answer, if the language is not given
+        self.nothing = vocabulary.encode(f"language {_NOTHING}")[len(self.opening)]
         self._audio_start = vocabulary.id_of("<|audio_start|>")
         self._audio_end = vocabulary.id_of("<|audio_end|>")
 
@@ -41,6 +42,10 @@ class Grammar:
     def forced(self, language: str | None) -> list[int]:
         """How an answer in a given language begins."""
         return self._vocabulary.encode(f"language {language}{_TAG}") if language else []
+
+    def probe(self, language: str | None) -> int:
+        """The prompt's position, from its end, after which the model would say "None" if nothing is said."""
+        return min(-1, len(self.opening) - len(self.forced(language)) - 1)
 
     def answer(self, language: str | None) -> Answer:
         return Answer(self._vocabulary, self.tag, language)
