@@ -147,6 +147,8 @@ def test_two_clients_at_once_share_one_download(hub, server):
     assert answers == [(202, {"status": "downloading", "id": "tiny", "repo_id": "a/tiny"})] * 8
     wait_for(server, "tiny", "ready")
     assert len(hub.asked("list")) == 1
+    assert eventually(lambda: "download ended" in server.log)
+    assert server.log.count("download ended") == 1
 
 
 @pytest.mark.slow
