@@ -13,7 +13,9 @@ import os
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -33,23 +35,22 @@ HOME = Path(os.environ.get("OMINIX_HOME", Path.home() / ".ominix"))
 TOKENS = 24  # of an answer
 
 
-def job(words: int, salt: str, answer: int = TOKENS) -> ChatJob:
+def job(words: int, salt: str) -> ChatJob:
     """About `words` tokens of prompt that no other job begins with."""
     text = f"{salt} " + "word " * words
-    return ChatJob(({"role": "user", "content": text},), Sampling(temperature=0), max_tokens=answer)
+    return ChatJob(({"role": "user", "content": text},), Sampling(temperature=0), max_tokens=TOKENS)
 
 
-def through_engine(engine: ChatEngine, jobs: list[ChatJob]) -> tuple[float, float, str]:
-    """Seconds to the first delta and to the end, and the first job's text."""
-    begun, first, text = time.perf_counter(), 0.0, ""
+def through_engine(engine: ChatEngine, jobs: list[ChatJob]) -> tuple[float, float]:
+    """Seconds to the first delta and to the end."""
+    begun, first = time.perf_counter(), 0.0
     for i, each in enumerate(jobs):
         engine.admit(i, each)
     while not engine.idle:
-        for job_id, event in engine.step():
+        for _, event in engine.step():
             if isinstance(event, Delta):
                 first = first or time.perf_counter() - begun
-                text += event.text if job_id == 0 else ""
-    return first, time.perf_counter() - begun, text
+    return first, time.perf_counter() - begun
 
 
 def direct(model: ChatModel, jobs: list[ChatJob]) -> tuple[float, float]:
@@ -68,28 +69,33 @@ def direct(model: ChatModel, jobs: list[ChatJob]) -> tuple[float, float]:
     return first, time.perf_counter() - begun
 
 
+def measured(way: Callable[[], tuple[float, ...]]) -> tuple[float, float, float]:
+    """Seconds to the first token, to the end, and of CPU time."""
+    worked = time.process_time()
+    first, seconds, *_ = way()
+    return first, seconds, time.process_time() - worked
+
+
 def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
-    ratios, rates, firsts = [], [], []
+    walls, works, rates, firsts = [], [], [], []
+    tuner = threads.find()
     for turn in range(rounds):
-        space = room.measure(model.model, None)
-        jobs = [job(words, f"{turn} {client}") for client in range(clients)]
-        tuner = threads.find()
         if tuner:
             tuner.tune()  # for both
-        engine = ChatEngine(model, space)
-        if turn % 2:
-            alone = direct(model, jobs)[1]
-        first, ours, _ = through_engine(engine, jobs)
-        if not turn % 2:
-            alone = direct(model, jobs)[1]
-        ratios.append(ours / alone)
-        rates.append(clients * TOKENS / ours)
-        firsts.append(first)
+        jobs = [job(words, f"{turn} {client}") for client in range(clients)]
+        engine = ChatEngine(model, room.measure(model.model, None))
+        ways = [partial(direct, model, jobs), partial(through_engine, engine, jobs)]
+        figures = [measured(way) for way in (ways if turn % 2 else ways[::-1])]
+        alone, ours = figures if turn % 2 else figures[::-1]
+        walls.append(ours[1] / alone[1])
+        works.append(ours[2] / alone[2])
+        rates.append(clients * TOKENS / ours[1])
+        firsts.append(ours[0])
     median = statistics.median
     print(
-        f"{clients} clients, {words} words: engine/direct time {median(ratios):.3f} "
-        f"({min(ratios):.3f}-{max(ratios):.3f}), {median(rates):.1f} tok/s in all, "
-        f"first token {median(firsts):.2f} s",
+        f"{clients} clients, {words} words: engine/direct {median(walls):.3f} by the clock "
+        f"({min(walls):.3f}-{max(walls):.3f}), {median(works):.3f} in CPU time; "
+        f"{median(rates):.1f} tok/s in all, first token {median(firsts):.2f} s",
         flush=True,
     )
 
@@ -97,10 +103,11 @@ def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
 def turns(model: ChatModel, words: int) -> None:
     engine = ChatEngine(model, room.measure(model.model, None))
     cold_job = job(words, "history")
-    cold, _, answer = through_engine(engine, [cold_job])
-    follow = (*cold_job.messages, {"role": "assistant", "content": answer})
+    cold, _ = through_engine(engine, [cold_job])
+    # an answer that the client has edited: only the prompt is the same
+    follow = (*cold_job.messages, {"role": "assistant", "content": "So many words!"})
     again = (*follow, {"role": "user", "content": "And what do you make of it?"})
-    warm, _, _ = through_engine(engine, [ChatJob(again, Sampling(temperature=0), max_tokens=4)])
+    warm, _ = through_engine(engine, [ChatJob(again, Sampling(temperature=0), max_tokens=4)])
     print(
         f"second turn after {words} words: first token {warm:.2f} s, cold {cold:.2f} s: {warm / cold:.0%}",
         flush=True,

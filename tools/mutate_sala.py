@@ -146,13 +146,13 @@ blocks.py: a window complete one token late [bc]
 blocks.py: ties to the higher index [bc]
     mx.cumsum(level, axis=-1)
     mx.cumsum(level, axis=-1, reverse=True)
-cache.py: coarse windows of half the size [bc]
+storage.py: coarse windows of half the size [bc]
     self.config.kernel_stride, 4 * self.config.kernel_stride
     self.config.kernel_stride, 2 * self.config.kernel_stride
-cache.py: compressed keys of one window width, not two [bc]
+storage.py: compressed keys of one window width, not two [bc]
     return (halves[:, :-1] + halves[:, 1:]) / 2
     return halves[:, :-1]
-cache.py: compressed keys not continued in decoding [c]
+storage.py: compressed keys not continued in decoding [c]
     if n > tier.length:
     if n > tier.length == 0:
 model.py: embeddings not scaled [ab]

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlx_lm.models.cache import make_prompt_cache
+
 from ominix.engines import chat_model, prompts, room, sampling
 from ominix.engines.chat_model import ChatModel
 from ominix.engines.choice import Choice
@@ -42,6 +44,8 @@ class Talk:
 def load(path: Path, cache_bytes: int | None) -> ChatEngine:
     """Raises Unavailable for a folder that holds no model that can be served."""
     model = chat_model.load(path)
+    if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
+        raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
     space = room.measure(model.model, cache_bytes)
     if space.most_tokens < LEAST_CONTEXT:
         raise Unavailable(f"{model.name} leaves no memory for a conversation")

@@ -40,6 +40,7 @@ class ChatModel:
     spelling: Spelling
     prompt_tokens: PromptTokens
     has_template: bool
+    tags: tuple[str, str] | None  # around a thought; None for a model that has none
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
@@ -63,6 +64,7 @@ def load(path: Path) -> ChatModel:
         spelling=Spelling(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
+        tags=_tags(tokenizer, thinks=bool(chat)),
         context=_context(config, tokenizer),
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
@@ -112,11 +114,18 @@ def _for_backend(model: nn.Module) -> nn.Module:
     if not backend.prepare().wants_float32 or mx.default_device() != mx.Device(mx.cpu):
         return model
     needed = 4 * get_total_parameters(model)
-    if needed > room.free_bytes() * 0.7:
-        log.warning("weights stay as they are: as float32 they would take %d MiB", needed >> 20)
-        return model
-    model.set_dtype(mx.float32)  # scales first, so that no weight is rounded on its way
-    return dequantize_model(model)
+    fits = needed < room.free_bytes() * 0.7
+    if not fits:
+        log.warning("weights stay quantized: as float32 they would take %d MiB", needed >> 20)
+    if fits or _is_quantized(model):
+        # Scales first, so that no weight is rounded on its way; and products with float32 scales take
+        # a sixth of the time of those with bfloat16 ones.
+        model.set_dtype(mx.float32)
+    return dequantize_model(model) if fits else model
+
+
+def _is_quantized(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.QuantizedLinear) for module in model.modules())
 
 
 def _weight_bytes(model: nn.Module) -> int:
@@ -137,6 +146,15 @@ def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], 
     """Special tokens are in the template's text: none are added."""
     text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
     return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _tags(tokenizer: TokenizerWrapper, thinks: bool) -> tuple[str, str] | None:
+    """Those that are tokens; the usual ones in letters for templates that write them."""
+    if tokenizer.has_thinking:
+        return tokenizer.think_start, tokenizer.think_end
+    template = tokenizer.chat_template
+    thinks = thinks or (isinstance(template, str) and "</think>" in template)
+    return ("<think>", "</think>") if thinks else None
 
 
 def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:

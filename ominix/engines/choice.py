@@ -19,8 +19,7 @@ class Choice:
         self.thoughts = 0  # tokens that were thought, not said
         self._model = model
         self._text = model.spelling.text()
-        tags = (model.tokenizer.think_start, model.tokenizer.think_end)
-        self._passages = Passages(job.stop, tags if all(tags) else None, thinking)
+        self._passages = Passages(job.stop, model.tags, thinking)
         self._written = 0  # characters
         self._top = job.top_logprobs
         self.watcher = None if job.top_logprobs is None else Watcher()

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from ominix.audio import decode
 from ominix.engines import cuts
 from ominix.engines.cuts import Clip
+from ominix.errors import JobRefused
 from ominix.models.qwen3_asr import features
 from ominix.models.qwen3_asr.features import Mel
 
@@ -46,5 +47,8 @@ class Ear:
 
 def _listen(path: str) -> Generator[Heard, None, None]:
     blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
-    for clip in cuts.clips(blocks):
-        yield clip, features.log_mel(clip.samples) if clip.sound else None
+    try:
+        for clip in cuts.clips(blocks):
+            yield clip, features.log_mel(clip.samples) if clip.sound else None
+    except FileNotFoundError:  # uploads are deleted when their client leaves
+        raise JobRefused("the file is gone", param="file") from None

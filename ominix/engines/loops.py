@@ -26,7 +26,8 @@ class Loops:
             return ""
         self._text += piece
         waiting = self._held + len(piece)
-        self._held = min(waiting, self._surplus())
+        surplus = self._surplus()
+        self._held = min(waiting, surplus if self.found or not surplus else waiting)
         shown = self._text[len(self._text) - waiting : len(self._text) - self._held]
         self._text = self._text[-(_LONG * _LONG_COPIES + _LONG) :]
         return shown
@@ -42,8 +43,7 @@ class Loops:
             same = self._same(length)
             copies = same // length + 1
             self.found = self.found or copies >= (_SHORT if length <= _SHORT else _LONG_COPIES)
-            if copies > _SHOWN:
-                surplus = max(surplus, same - (_SHOWN - 1) * length)
+            surplus = max(surplus, same - (_SHOWN - 1) * length)
         return surplus
 
     def _same(self, length: int) -> int:

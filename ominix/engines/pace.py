@@ -7,9 +7,9 @@ it may take longer steps, as long as a cancel can wait. Learns the model's speed
 from __future__ import annotations
 
 BESIDE_SECONDS = 0.25  # a step while other answers are being written,
-BESIDE_TOKENS = 3  # or as long as so many of their tokens take, where a token takes long
+BESIDE_TOKENS = 8  # or as long as so many of their tokens take, where a token takes long
 ALONE_SECONDS = 2.0
-FEWEST, MOST = 32, 2048  # tokens: below, a product costs as much; above, memory does
+FEWEST, MOST = 64, 2048  # tokens: fewer take nearly as long; more take memory
 FIRST = 128
 
 
@@ -29,10 +29,14 @@ class Pace:
         """What the last step did and how long it took."""
         if prompt_tokens == 0:
             self._decode_seconds = _blend(self._decode_seconds, seconds)
-            return
-        left = seconds - (self._decode_seconds if decoded else 0.0)
-        if prompt_tokens >= FEWEST and left > 0:
-            self._tokens_per_second = _blend(self._tokens_per_second, prompt_tokens / left)
+        elif not decoded:
+            self._learn_rate(prompt_tokens, seconds)
+        elif self._decode_seconds:
+            self._learn_rate(prompt_tokens, seconds - self._decode_seconds)
+
+    def _learn_rate(self, tokens: int, seconds: float) -> None:
+        if tokens >= FEWEST // 2 and seconds > 0:
+            self._tokens_per_second = _blend(self._tokens_per_second, tokens / seconds)
 
 
 def _blend(old: float, new: float) -> float:

@@ -92,5 +92,5 @@ def _max_tokens(model: ChatModel, job: ChatJob, size: int) -> int:
 
 def _is_thinking(model: ChatModel, tokens: list[int]) -> bool:
     """Templates that open a thought themselves do so at the prompt's very end."""
-    tag = model.tokenizer.think_start
-    return tag is not None and str(model.tokenizer.decode(tokens[-8:])).rstrip().endswith(tag)
+    end = str(model.tokenizer.decode(tokens[-12:])).rstrip()
+    return model.tags is not None and end.endswith(model.tags[0])

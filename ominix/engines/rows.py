@@ -24,6 +24,7 @@ class Newcomer:
     embeddings: mx.array  # (L, D)
     probe: int  # the position after which the watched token's probability is asked; -1: the last
     temperature: float
+    seed: int = 0  # of its random numbers
 
 
 @dataclass(frozen=True)
@@ -43,40 +44,67 @@ class _Row:
     key: mx.array
 
 
+@dataclass
+class _Drawn:
+    """The next token of every row, and what is told of it; perhaps still being computed. All (B,)."""
+
+    tokens: mx.array
+    logprobs: mx.array
+    watched: mx.array
+
+    def columns(self) -> tuple[mx.array, mx.array, mx.array]:
+        return self.tokens, self.logprobs, self.watched
+
+    def read(self, rows: list[_Row]) -> list[Draw]:
+        mx.eval(self.columns())
+        columns = zip(rows, *map(np.array, self.columns()), strict=True)
+        return [
+            Draw(row.number, int(token), float(chance), float(seen)) for row, token, chance, seen in columns
+        ]
+
+
 class Rows:
-    def __init__(self, model: Model, watched: int) -> None:
+    def __init__(self, model: Model, watched: int, *, lookahead: bool | None = None) -> None:
+        """`lookahead`: begin the next step before a draw is looked at, so that a GPU does not wait for
+        Python. It costs a step at the end of the last row; a CPU goes without unless told."""
         self._model = model
         self._watched = watched
+        on_cpu = mx.default_device() == mx.Device(mx.cpu)
+        self._lookahead = not on_cpu if lookahead is None else lookahead
         self._rows: list[_Row] = []
         self._caches: list[BatchKVCache] = []  # one a layer
-        self._last = mx.array([], dtype=mx.uint32)  # (B,) each row's last token
+        self._last = mx.array([], dtype=mx.uint32)  # (B,) what the next step reads
+        self._ahead: _Drawn | None = None  # what the next step will tell
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def join(self, newcomers: Sequence[Newcomer]) -> list[Draw]:
         """Reads the prompts and draws their first tokens."""
-        rows = [_Row(n.row, n.temperature, mx.random.key(0)) for n in newcomers]
-        states, caches = self._read(newcomers)  # (B, 2, D)
-        logprobs = self._logprobs(states)  # (B, 2, V)
-        tokens = _choose(logprobs[:, 1], rows)
-        watched = logprobs[:, 0, self._watched]
-        draws = _draws(rows, tokens, logprobs[:, 1], watched)
-        if self._rows:
-            for cache, new in zip(self._caches, caches, strict=True):
-                cache.extend(new)
-        else:
-            self._caches = caches
+        rows = [_Row(n.row, n.temperature, mx.random.key(n.seed)) for n in newcomers]
+        states, caches = self._read(newcomers)  # (B, 2, D): after the probe, after the end
+        drawn = _choose(rows, self._logprobs(states[:, 1]), self._watched)
+        drawn.watched = self._logprobs(states[:, 0])[:, self._watched]
+        draws = drawn.read(rows)
+        if self._ahead:
+            ahead = self._advance(rows, caches, drawn.tokens)
+            columns = zip(self._ahead.columns(), ahead.columns(), strict=True)
+            self._ahead = _Drawn(*(mx.concatenate(list(pair)) for pair in columns))
+        for cache, new in zip(self._caches, caches, strict=bool(self._rows)):
+            cache.extend(new)
+        self._caches = self._caches or caches
         self._rows += rows
-        self._last = mx.concatenate([self._last, tokens])
+        self._last = mx.concatenate([self._last, drawn.tokens])
         return draws
 
     def step(self) -> list[Draw]:
         """One more token for every row."""
-        embeddings = self._model.model.embed_tokens(self._last[:, None])  # (B, 1, D)
-        logprobs = self._logprobs(self._model.states(embeddings, self._caches)[:, 0])  # (B, V)
-        self._last = _choose(logprobs, self._rows)
-        return _draws(self._rows, self._last, logprobs, logprobs[:, self._watched])
+        drawn = self._ahead or self._advance(self._rows, self._caches, self._last)
+        self._last = drawn.tokens
+        if self._lookahead:
+            self._ahead = self._advance(self._rows, self._caches, self._last)
+            mx.async_eval(self._ahead.columns())
+        return drawn.read(self._rows)
 
     def leave(self, numbers: set[int]) -> None:
         """Gives up the rows with these numbers."""
@@ -84,11 +112,14 @@ class Rows:
         if len(kept) == len(self._rows):
             return
         self._rows = [self._rows[i] for i in kept]
-        self._last = self._last[mx.array(kept, dtype=mx.uint32)]
+        chosen = mx.array(kept, dtype=mx.uint32)
+        self._last = self._last[chosen]
         if not kept:
-            self._caches = []
+            self._caches, self._ahead = [], None
         for cache in self._caches:
-            cache.filter(mx.array(kept))
+            cache.filter(chosen)
+        if self._ahead:
+            self._ahead = _Drawn(*(column[chosen] for column in self._ahead.columns()))
 
     def _read(self, newcomers: Sequence[Newcomer]) -> tuple[mx.array, list[BatchKVCache]]:
         """Fills new caches; the states after the probe and after the last position."""
@@ -104,23 +135,24 @@ class Rows:
         ends = [[n.probe % length, length - 1] for n, length in zip(newcomers, lengths, strict=True)]
         return mx.take_along_axis(states, mx.array(ends)[..., None], axis=1), caches
 
+    def _advance(self, rows: list[_Row], caches: list[BatchKVCache], last: mx.array) -> _Drawn:
+        """The draws after these tokens. Lazy, and the caches grow."""
+        embeddings = self._model.model.embed_tokens(last[:, None])  # (B, 1, D)
+        states = self._model.states(embeddings, caches)[:, 0]
+        return _choose(rows, self._logprobs(states), self._watched)
+
     def _logprobs(self, states: mx.array) -> mx.array:
+        """(B, D) -> (B, V)."""
         logits = self._model.logits(states).astype(mx.float32)
         return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 
-def _choose(logprobs: mx.array, rows: list[_Row]) -> mx.array:
-    """(B, V) -> (B,): the likeliest, or by chance where a row is warm."""
+def _choose(rows: list[_Row], logprobs: mx.array, watched: int) -> _Drawn:
+    """The likeliest tokens, or by chance where a row is warm."""
     tokens = mx.argmax(logprobs, axis=-1)
     for i, row in enumerate(rows):
         if row.temperature > 0:
             row.key, key = mx.random.split(row.key)
             tokens[i] = mx.random.categorical(logprobs[i] / row.temperature, key=key)
-    return tokens
-
-
-def _draws(rows: list[_Row], tokens: mx.array, logprobs: mx.array, watched: mx.array) -> list[Draw]:
     chosen = mx.take_along_axis(logprobs, tokens[:, None], axis=-1)[:, 0]
-    mx.eval(tokens, chosen, watched)
-    columns = zip(rows, np.array(tokens), np.array(chosen), np.array(watched), strict=True)
-    return [Draw(row.number, int(token), float(chance), float(seen)) for row, token, chance, seen in columns]
+    return _Drawn(tokens, chosen, logprobs[:, watched])

@@ -6,13 +6,17 @@ at a time. Knows nothing of pipes and HTTP.
 
 from __future__ import annotations
 
+import logging
+import zlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
+from mlx_lm.utils import get_total_parameters
 
+from ominix.engines import room, threads
 from ominix.engines.backend import Backend
 from ominix.engines.ear import Ear
 from ominix.engines.rows import Draw, Newcomer, Rows
@@ -24,8 +28,12 @@ from ominix.models.qwen3_asr.features import Mel
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
 
+log = logging.getLogger("ominix.speech")
+
 MAX_PROMPT_TOKENS = 2048  # around the audio
 _ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side, too
+_ROW_TOKENS = 1200  # half a minute of audio, its prompt and its answer
+_WEIGHTS_SHARE = 0.7  # of the free memory
 _AHEAD = 2  # clips of a recording that wait for a row
 _ENCODE_SECONDS = 30.0  # of audio in one step of the encoder
 _READ_POSITIONS = 1024  # of prompts in one step of the decoder, padding included
@@ -49,16 +57,25 @@ def load(spec: EngineSpec, backend: Backend) -> Transcriber:
     """Raises ValueError for a folder that holds no Qwen3-ASR model, or a broken one."""
     folder = Path(spec.path)
     vocabulary = tokenizer.load(folder)
-    model = weights.load(folder, as_float32=backend.wants_float32)
+    model = weights.load(folder)
+    needed = 4 * get_total_parameters(model)
+    if backend.wants_float32 and needed > room.free_bytes() * _WEIGHTS_SHARE:
+        log.warning("weights stay as they are, which is slow: as float32 they take %d MiB", needed >> 20)
+    elif backend.wants_float32:
+        weights.make_dense(model)
     mx.eval(model.parameters())
-    return Transcriber(model, Grammar(vocabulary, config.read(folder).eos_token_ids), spec.slots)
+    space = room.measure(model, kept_bytes=0)
+    fitting = space.running_bytes // (space.fixed_bytes + space.token_bytes * _ROW_TOKENS)
+    rows = max(1, min(fitting, max(spec.slots, _ROWS_AT_LEAST)))
+    return Transcriber(model, Grammar(vocabulary, config.read(folder).eos_token_ids), rows)
 
 
 class Transcriber:
-    def __init__(self, model: Model, grammar: Grammar, slots: int, limit: Limit = token_limit) -> None:
+    def __init__(self, model: Model, grammar: Grammar, rows: int, limit: Limit = token_limit) -> None:
+        """`rows`: clips answered side by side; `limit`: the tokens of an answer, by its clip's seconds."""
         self._model = model
         self._grammar = grammar
-        self._size = max(slots, _ROWS_AT_LEAST)
+        self._size = rows
         self._limit = limit
         self._rows = Rows(model, watched=grammar.nothing)
         self._tasks: dict[int, Task] = {}
@@ -66,6 +83,7 @@ class Transcriber:
         self._embedded: deque[Newcomer] = deque()  # those of them that the decoder has not read
         self._row = 0  # the last number given
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._blas_threads = threads.find()
 
     @property
     def idle(self) -> bool:
@@ -94,6 +112,8 @@ class Transcriber:
 
     def step(self) -> list[tuple[int, Event]]:
         events = self._hear()
+        if self._blas_threads and self._blas_threads.due:
+            self._blas_threads.tune()
         if self._embedded:
             self._take(self._rows.join(self._readable()))
         elif chosen := self._chosen():
@@ -153,13 +173,15 @@ class Transcriber:
         return chosen
 
     def _encode(self, chosen: list[tuple[int, Mel]]) -> None:
-        for (row, _), audio in zip(chosen, self._model.audio_tower([mel for _, mel in chosen]), strict=True):
+        heard = self._model.audio_tower([mel for _, mel in chosen])
+        for (row, mel), audio in zip(chosen, heard, strict=True):
             task, part = self._parts[row]
             part.audio_tokens = len(audio)
             part.prompt_tokens = len(task.before) + len(task.after)
             prompt = self._model.embed(task.before, audio, task.after)
             temperature = task.transcription.job.temperature
-            self._embedded.append(Newcomer(row, prompt, task.probe, temperature))
+            seed = zlib.crc32(mel.data)  # the same sound has the same answer, at any temperature
+            self._embedded.append(Newcomer(row, prompt, task.probe, temperature, seed))
         mx.eval([newcomer.embeddings for newcomer in self._embedded])
 
     def _readable(self) -> list[Newcomer]:

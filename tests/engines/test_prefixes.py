@@ -11,6 +11,7 @@ from tiny_chat import run, said, text, tokens
 from ominix.engines.prefixes import Prefixes
 from ominix.jobs import ChatDone, ChatJob, Sampling
 
+LETTERS = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})
 GREEDY = Sampling(temperature=0, logit_bias={tiny_chat.END: -100})
 
 
@@ -44,6 +45,23 @@ def test_the_next_turn_reads_only_what_is_new(folders, kind):
     assert cached(second) >= len(QUESTION)
 
 
+@pytest.mark.parametrize("kind", ["llama", "lfm2"])
+def test_penalties_and_third_turns_are_as_without_reuse(folders, kind):
+    chat = tiny_chat.engine(folders[kind])
+    penal = Sampling(
+        temperature=0, logit_bias=LETTERS.logit_bias, frequency_penalty=1.5, repetition_penalty=1.2
+    )
+    conversation = [QUESTION]
+    for _ in range(3):
+        turn = ChatJob(said(*conversation), penal, max_tokens=9, top_logprobs=0)
+        answer = run(chat, turn)[0]
+        fresh = run(tiny_chat.engine(folders[kind]), turn)[0]
+        assert tokens(answer) == tokens(fresh)
+        conversation += [text(answer), "and then?"]
+
+    assert cached(answer) > len(QUESTION) + 20
+
+
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_a_changed_last_message_uses_what_came_before_it(folders, kind):
     chat = tiny_chat.engine(folders[kind])
@@ -68,7 +86,7 @@ def test_the_same_question_again_reads_next_to_nothing(folders, kind):
     assert cached(again) > len(QUESTION)
 
 
-@pytest.mark.parametrize("kind", ["sliding", "lfm2"])
+@pytest.mark.parametrize("kind", ["sliding", "lfm2", "minicpm_sala"])
 def test_conversations_with_one_system_message_share_it(folders, kind):
     chat = tiny_chat.engine(folders[kind])
     system = {"role": "system", "content": "be as short as can be, but not shorter than that"}
@@ -90,14 +108,33 @@ def test_the_choices_of_a_repeated_question_agree(folders):
     assert all(tokens(again, i) == tokens(first) for i in range(3))
 
 
-def test_a_cancelled_answer_is_not_lost(folders):
-    chat = tiny_chat.engine(folders["llama"])
-    chat.admit(1, job(QUESTION, max_tokens=500))
-    for _ in range(8):
-        chat.step()
+@pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
+def test_a_cancelled_answer_is_gone_on_from(folders, kind):
+    chat = tiny_chat.engine(folders[kind])
+    chat.admit(1, ChatJob(said(QUESTION), LETTERS, max_tokens=500))
+    events = [event for _ in range(12) for _, event in chat.step()]
     chat.cancel(1)
 
-    assert cached(run(chat, job(QUESTION))[0]) > len(QUESTION)
+    on = job(QUESTION, text(events), "go on")
+    second = run(chat, on)[0]
+
+    assert len(text(events)) > 3
+    assert tokens(second) == tokens(run(tiny_chat.engine(folders[kind]), on)[0])
+    assert cached(second) > len(QUESTION)
+
+
+@pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
+def test_an_answer_ended_by_a_stop_string_is_gone_on_from(folders, kind):
+    chat = tiny_chat.engine(folders[kind])
+    whole = text(run(chat, ChatJob(said(QUESTION), LETTERS, max_tokens=9))[0])
+    cut = text(run(chat, ChatJob(said(QUESTION), LETTERS, max_tokens=9, stop=(whole[5:7],)))[0])
+
+    on = job(QUESTION, cut, "go on")
+    second = run(chat, on)[0]
+
+    assert whole.startswith(cut)
+    assert len(cut) <= 5
+    assert tokens(second) == tokens(run(tiny_chat.engine(folders[kind]), on)[0])
 
 
 def caches(n: int, *, trims: bool = True) -> list:

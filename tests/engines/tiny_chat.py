@@ -15,6 +15,7 @@ from ominix.engines import chat_engine
 from ominix.engines.chat_engine import ChatEngine
 from ominix.engines.spelling import _byte_letters
 from ominix.jobs import ChatJob, Delta, Event
+from ominix.models.minicpm_sala import loader
 
 LETTERS = {byte: letter for letter, byte in _byte_letters().items()}
 END, START, THINK, UNTHINK = 256, 257, 258, 259
@@ -41,6 +42,14 @@ CONFIGS = {
         "intermediate_size": 96, "norm_eps": 1e-5, "conv_bias": False, "conv_L_cache": 3,
         "block_dim": 64, "block_multiple_of": 16, "block_ffn_dim_multiplier": 1.0,
         "block_auto_adjust_ff_dim": False, "layer_types": ["conv", "full_attention"],
+    },
+    "minicpm_sala": {
+        "intermediate_size": 96, "head_dim": 16, "mixer_types": ["minicpm4", "lightning-attn"],
+        "lightning_nh": 4, "lightning_nkv": 4, "lightning_head_dim": 16, "dim_model_base": 16,
+        "sparse_config": {
+            "block_size": 16, "dense_len": 64, "init_blocks": 1, "kernel_size": 8,
+            "kernel_stride": 4, "topk": 4, "use_nope": False, "window_size": 32,
+        },
     },
 }  # fmt: skip
 
@@ -84,6 +93,7 @@ def reciter(path: Path, text: list[int], *, context: int = 4096) -> Path:
 
 
 def build(config: dict):
+    loader.register()
     module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
     return module.Model(module.ModelArgs.from_dict(config))
 

@@ -1,18 +1,16 @@
-"""The released 9B shape, with random 4-bit weights: loads and answers once."""
+"""The released 9B shape, with random 4-bit weights: loads and answers once through HTTP."""
 
 import json
 import math
-import resource
-import sys
+import shutil
 import time
+from pathlib import Path
 
 import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
-from mlx_lm.generate import generate_step
-from mlx_lm.utils import load_model
+from serving import RunningServer
 
-from ominix.models.minicpm_sala import loader
 from ominix.models.minicpm_sala.config import ModelArgs
 from ominix.models.minicpm_sala.model import Model
 
@@ -80,24 +78,24 @@ def write_random_checkpoint(folder):
 
 @pytest.mark.big
 @pytest.mark.timeout(3600)
-def test_the_9b_model_loads_and_answers(tmp_path):
-    parameters, size = write_random_checkpoint(tmp_path)
+def test_the_9b_model_loads_and_answers_through_http(tmp_path):
+    folder = tmp_path / "models" / "MiniCPM-SALA-9B-4bit"
+    folder.mkdir(parents=True)
+    parameters, size = write_random_checkpoint(folder)
     assert parameters == 9_477_203_968  # the release's own number: the shapes are right
-    loader.register()
-
-    start = time.perf_counter()
-    model, _ = load_model(tmp_path, lazy=True)
-    if mx.default_device() == mx.cpu:  # bf16 products are several times slower there
-        model.set_dtype(mx.float32)
-    mx.eval(model.parameters())
-    loaded = time.perf_counter()
-    answer = [token for token, _ in generate_step(mx.array([1, 9, 77]), model, max_tokens=2)]
-    done = time.perf_counter()
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    print(f"\n{size / 1e9:.2f} GB on disk; loaded in {loaded - start:.0f} s")
-    print(f"answered {answer} in {done - loaded:.0f} s")
-    print(f"peak {mx.get_peak_memory() / 1e9:.2f} GB in mlx, {peak / 1e9:.2f} GB in all")
-    assert len(answer) == 2 and all(0 <= token < 73448 for token in answer)
-    assert mx.get_peak_memory() < 12e9
+    shutil.copy(Path(__file__).parents[1] / "golden" / "qwen3_asr" / "tokenizer.json", folder)
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    server = RunningServer(tmp_path, "--strict", "--stall-seconds", "1800")
+    try:
+        begun = time.monotonic()
+        status, _, body = server.chat("hello", model="minicpm-sala-9b", timeout=3000, max_tokens=2)
+        seconds = time.monotonic() - begun
+        assert status == 200, body
+        (worker,) = server.workers()
+        resident = worker.memory_info().rss
+    finally:
+        server.stop()
+    print(f"\n{size / 1e9:.2f} GB on disk; loaded and answered {body['usage']} in {seconds:.0f} s")
+    print(f"worker's memory {resident / 1e9:.2f} GB")
+    assert body["usage"]["completion_tokens"] == 2
+    assert resident < 16e9

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ominix.models.minicpm_sala import blocks
-from ominix.models.minicpm_sala.cache import SparseSequence
 from ominix.models.minicpm_sala.config import SparseConfig
+from ominix.models.minicpm_sala.storage import SparseSequence
 
 CONFIG = SparseConfig(
     kernel_size=8, kernel_stride=4, init_blocks=1, block_size=16, window_size=32, topk=4, dense_len=64

@@ -9,7 +9,8 @@ from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache
 from mlx_lm.utils import load_model
 
 from ominix.models.minicpm_sala import loader
-from ominix.models.minicpm_sala.cache import Buffer, LightningCache, SparseCache
+from ominix.models.minicpm_sala.cache import LightningCache, SparseCache
+from ominix.models.minicpm_sala.storage import Buffer
 
 CASE = Path(__file__).parents[1] / "golden" / "minicpm_sala" / "case_b_sparse_prefill"
 
@@ -84,6 +85,14 @@ def test_caches_say_what_mlx_lm_asks(model):
     assert not any(c.empty() for c in cache)
     assert {c.size() for c in cache} == {c.offset for c in cache} == {33}
     assert all(c.nbytes == sum(a.nbytes for a in c.state) > 0 for c in cache)
+
+
+def test_a_first_call_with_several_texts_makes_a_batch_of_them(model):
+    cache = model.make_cache()
+    for n in (5, 1):
+        model(mx.ones((3, n), mx.int32), cache)
+
+    assert all([row.offset for row in c.rows] == [6, 6, 6] for c in cache)
 
 
 def test_rows_can_be_taken_out_put_together_and_left_out(model):

@@ -8,6 +8,7 @@ README.md beside the cases says what the names mean. Exits with 1 if anything is
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -84,66 +85,65 @@ def differences(folder: Path) -> Iterator[Difference]:
     runs = inputs.get("runs") or {"": inputs}
     for run, facts in runs.items():
         expected = mx.load(str(folder / (f"expected_{run}.safetensors" if run else "expected.safetensors")))
-        found = _trace(folder, mx.array(inputs["input_ids"]), facts["calls"], expected)
+        found = Recording(folder, mx.array(inputs["input_ids"]), facts["calls"])
         atol = inputs["suggested_tolerance"]["float32_logits_atol"]
         prefill = facts.get("prefill_tokens", sum(facts["calls"]))
         yield from _compared(run, found, expected, prefill, atol)
 
 
-def _trace(
-    folder: Path, tokens: mx.array, calls: list[int], expected: dict[str, mx.array]
-) -> dict[str, mx.array]:
-    """All values of one run by their golden names, for all positions."""
-    loader.register()
-    model, _ = load_model(folder)
-    layers = [Recorder(layer) for layer in model.layers]
-    mixers = [Recorder(layer.self_attn) for layer in model.layers]
-    choices = {i: Choices(m.inner) for i, m in enumerate(mixers) if "o_gate" in m.inner}
-    for layer, mixer in zip(model.layers, mixers, strict=True):
-        layer.self_attn = mixer
-    model.model.layers = layers
-    model.model.norm = norm = Recorder(model.model.norm)
-    cache, logits, start = model.make_cache(), [], 0
-    for n in calls:
-        logits.append(model(tokens[:, start : start + n], cache))
-        mx.eval(logits, [c.state for c in cache])
-        start += n
-    found = {"logits": mx.concatenate(logits, axis=1), "hidden.final_norm": norm.outputs()}
-    found["hidden.embeddings"] = layers[0].inputs()
-    for i, (layer, mixer) in enumerate(zip(layers, mixers, strict=True)):
-        found[f"hidden.layers.{i}.output"] = layer.outputs()
-        found[f"hidden.layers.{i}.attn_out"] = mixer.outputs()
-    for name in expected:
-        i = int(name.split(".")[2]) if ".layers." in name else -1
-        if name.endswith("recurrent_state"):
-            found[name] = cache[i].recurrent_state
-        elif name.startswith("selected_blocks"):
-            _, rows, blocks = expected[name].shape
-            rows = max(rows, start) if "positions" in expected else rows
-            found[name] = choices[i].table(rows, blocks, model.args.sparse.block_size)
-    return found
+class Recording:
+    """A model with recorders in its layers' places, run over tokens in the given calls."""
+
+    def __init__(self, folder: Path, tokens: mx.array, calls: list[int]) -> None:
+        loader.register()
+        self.model, _ = load_model(folder)
+        self.mixers = [Recorder(layer.self_attn) for layer in self.model.layers]
+        self.choices = {i: Choices(m.inner) for i, m in enumerate(self.mixers) if "o_gate" in m.inner}
+        for layer, mixer in zip(self.model.layers, self.mixers, strict=True):
+            layer.self_attn = mixer
+        self.layers = self.model.model.layers = [Recorder(layer) for layer in self.model.layers]
+        self.norm = self.model.model.norm = Recorder(self.model.model.norm)
+        self.cache = self.model.make_cache()
+        self.tokens_seen = sum(calls)
+        logits = []
+        for end, n in zip(itertools.accumulate(calls), calls, strict=True):
+            logits.append(self.model(tokens[:, end - n : end], self.cache))
+            mx.eval(logits, [c.state for c in self.cache])
+        self.logits = mx.concatenate(logits, axis=1)
+
+    def value(self, name: str, shape: tuple[int, ...]) -> mx.array:
+        """All positions of what the golden vectors call `name`; shape: the expected value's."""
+        kind, *path = name.split(".")
+        if kind == "logits":
+            return self.logits
+        if name in ("hidden.embeddings", "hidden.final_norm"):
+            return self.layers[0].inputs() if path == ["embeddings"] else self.norm.outputs()
+        i = int(path[1])
+        if kind == "selected_blocks":
+            rows, blocks = max(shape[1], self.tokens_seen), shape[2]
+            return self.choices[i].table(rows, blocks, self.model.args.sparse.block_size)
+        if kind == "final":
+            return self.cache[i].recurrent_state
+        return {"output": self.layers[i], "attn_out": self.mixers[i]}[path[2]].outputs()
 
 
 def _compared(
-    run: str, found: dict[str, mx.array], expected: dict[str, mx.array], prefill: int, atol: float
+    run: str, found: Recording, expected: dict[str, mx.array], prefill: int, atol: float
 ) -> Iterator[Difference]:
-    positions = expected.get("positions")
+    cuts = {"logits_prefill": slice(0, prefill), "logits_decode": slice(prefill, None)}
+    positions = expected.pop("positions", None)
     for name, want in sorted(expected.items()):
-        if name == "positions":
-            continue
-        if name.startswith("logits_"):
-            cut = slice(0, prefill) if name == "logits_prefill" else slice(prefill, None)
-            have = found["logits"][:, cut]
-        else:
-            have = found[name]
-            if positions is not None and have.ndim > 2:
-                have = have[:, positions]
-        if name.startswith("selected_blocks"):
+        kind = name.split(".")[0].split("_")[0]
+        have = found.value(kind if kind == "logits" else name, want.shape)
+        if name in cuts:
+            have = have[:, cuts[name]]
+        elif positions is not None and kind != "final":
+            have = have[:, positions]
+        if kind == "selected":
             yield Difference(run, name, (have != want).sum().item(), 0)
             continue
-        allowed = {"logits": atol, "hidden": HIDDEN_ATOL, "final": STATE_ATOL}
-        kind = name.split(".")[0].split("_")[0]
-        yield Difference(run, name, mx.abs(have - want).max().item(), allowed[kind])
+        allowed = {"logits": atol, "hidden": HIDDEN_ATOL, "final": STATE_ATOL}[kind]
+        yield Difference(run, name, mx.abs(have - want).max().item(), allowed)
         if kind == "logits":
             wrong = have.argmax(axis=-1) != want.argmax(axis=-1)
             yield Difference(run, f"greedy tokens of {name}", wrong.sum().item(), 0)

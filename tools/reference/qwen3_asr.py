@@ -31,6 +31,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from ominix.engines.rows import Newcomer, Rows
 from ominix.models.qwen3_asr import features, weights
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
@@ -225,17 +226,31 @@ def ask_reference(model: Qwen3ASRForConditionalGeneration, folder: Path, seconds
 
 
 def ask_ours(model: Model, folder: Path, clips: list[np.ndarray]) -> Iterator[Answer]:
-    """All clips through the encoder at once; then each through the decoder."""
+    """All clips through the encoder at once; then each through the decoder, alone and with the others."""
     before, after = prompt(folder)
     ends = Grammar(load_tokenizer(folder), weights.configs.read(folder).eos_token_ids).ends
     mels = [features.log_mel(clip) for clip in clips]
-    for mel, audio in zip(mels, model.audio_tower(mels), strict=True):
+    audios = model.audio_tower(mels)
+    for mel, audio, batched in zip(mels, audios, side_by_side(model, folder, audios), strict=True):
         cache = make_prompt_cache(model)
         logits = model.logits(model.states(model.embed(before, audio, after)[None], cache))[0]
         tokens = [int(mx.argmax(logits[-1]))]
         while tokens[-1] not in ends and len(tokens) < NEW_TOKENS:
             tokens.append(int(mx.argmax(model(mx.array(tokens[-1:])[None], cache=cache)[0, -1])))
-        yield Answer(mel, np.array(audio), np.array(logits), tokens)
+        same = batched[: len(tokens)] == tokens
+        yield Answer(mel, np.array(audio), np.array(logits), tokens if same else batched)
+
+
+def side_by_side(model: Model, folder: Path, audios: list[mx.array]) -> list[list[int]]:
+    """Greedy tokens of all clips, drawn in one batch."""
+    before, after = prompt(folder)
+    rows = Rows(model, watched=0)
+    prompts = [Newcomer(i, model.embed(before, audio, after), -1, 0.0) for i, audio in enumerate(audios)]
+    found: list[list[int]] = [[] for _ in audios]
+    for step in range(NEW_TOKENS):
+        for draw in rows.step() if step else rows.join(prompts):
+            found[draw.row].append(draw.token)
+    return found
 
 
 def prompt(folder: Path) -> tuple[list[int], list[int]]:

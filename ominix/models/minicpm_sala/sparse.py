@@ -10,14 +10,9 @@ import mlx.core as mx
 from mlx import nn
 
 from ominix.models.minicpm_sala import blocks
-from ominix.models.minicpm_sala.cache import (
-    Buffer,
-    Span,
-    SparseCache,
-    SparseSequence,
-    complete_windows,
-)
+from ominix.models.minicpm_sala.cache import Span, SparseCache
 from ominix.models.minicpm_sala.config import ModelArgs
+from ominix.models.minicpm_sala.storage import Buffer, SparseSequence, complete_windows
 
 SCORES = 2**26  # attention scores that one slice of rows may hold at once: 256 MB of float32
 GATHER_FROM = 4  # times the tokens a row reads: from there on copying them is cheaper than masking

@@ -33,7 +33,7 @@ _PREFIXES = (
 _COMPUTED = ("audio_tower.positional_embedding.", "model.rotary_emb.")
 
 
-def load(folder: Path, *, as_float32: bool = False) -> Model:
+def load(folder: Path) -> Model:
     """Raises ValueError naming the weights that are missing, surplus or misshapen. The arrays stay lazy."""
     config = configs.read(folder)
     model = Model(config)
@@ -41,12 +41,15 @@ def load(folder: Path, *, as_float32: bool = False) -> Model:
     _quantize(model, weights, config.quantization or {})
     _check(folder, model, weights)
     model.load_weights(list(weights.items()))
-    if as_float32:
-        dense.make(model)
-        for layer in model.layers:
-            layer.mlp = dense.SwiGLU(layer.mlp)
     model.eval()
     return model
+
+
+def make_dense(model: Model) -> None:
+    """Float32, for a CPU. The arrays stay lazy."""
+    dense.make(model)
+    for layer in model.layers:
+        layer.mlp = dense.SwiGLU(layer.mlp)
 
 
 def _read(folder: Path) -> Weights:
