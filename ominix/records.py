@@ -59,7 +59,7 @@ class Records:
         """Every record that can be understood; {} if there is none."""
         try:
             return _records(_parsed(self._file.read_bytes()))
-        except FileNotFoundError:
+        except OSError:  # none yet, or none that may be read
             return {}
         except ValueError:
             with self.changing() as records:

@@ -59,6 +59,7 @@ class Hub:
         self.repos: dict[str, Repo] = {}
         self.faults = Faults()
         self.seen: list[Seen] = []
+        self.sent_bytes = 0
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
         self._server.hub = self  # type: ignore[attr-defined]
@@ -203,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
                 return
             self.wfile.write(chunk)
+            self.hub.sent_bytes += len(chunk)
             if faults.bytes_per_second:
                 time.sleep(len(chunk) / faults.bytes_per_second)
 

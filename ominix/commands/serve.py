@@ -17,6 +17,7 @@ from ominix.pool.pool import Pool, Residency
 from ominix.records import Records
 from ominix.server import Server
 from ominix.store.downloads import Downloads
+from ominix.store.folders import Folders
 
 MODELS_SHARE = 0.75  # of the machine's memory: what all models may take together
 WORKER_SHARE = 0.9  # of the machine's memory: a worker that takes more ends itself, not the machine
@@ -42,6 +43,7 @@ def run(config: Config, options: argparse.Namespace) -> int:
         embedded=EMBEDDED,
         scripted=config.scripted,
     )
+    Folders(config.home).sweep()
     downloads = Downloads(config.home)
     pool = Pool(
         jobs_per_worker=config.jobs_per_worker,
@@ -76,7 +78,7 @@ def _id(name: str, catalog: Catalog) -> str:
     try:
         return catalog.get(name).id
     except OminixError:  # not here yet: then this is what it will be called
-        return name
+        return catalog.repository(name).rpartition("/")[2]
 
 
 def _machine_bytes() -> int:

@@ -36,7 +36,6 @@ class Downloads:
         # Guards _running and _closed. Starting a child under it takes milliseconds; nothing is waited for.
         self._lock = threading.Lock()
         self._closed = False
-        self._folders.sweep()
 
     def start(self, repo_id: str) -> str:
         """The id under which it will be found; one that runs is joined.

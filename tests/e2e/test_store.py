@@ -11,7 +11,7 @@ import time
 
 import psutil
 import pytest
-from hub import model_files
+from hub import Faults, Hub, model_files
 from serving import Clients, RunningServer, eventually
 
 from ominix.records import Records
@@ -147,6 +147,8 @@ def test_two_clients_at_once_share_one_download(hub, server):
     assert answers == [(202, {"status": "downloading", "id": "tiny", "repo_id": "a/tiny"})] * 8
     wait_for(server, "tiny", "ready")
     assert len(hub.asked("list")) == 1
+    assert eventually(lambda: "download ended" in server.log)
+    assert server.log.count("download ended") == 1
 
 
 @pytest.mark.slow
@@ -201,6 +203,74 @@ def test_failures_are_kept_with_their_reason_and_can_be_retried(hub, server):
     wait_for(server, "other", "failed")
     assert server.request("DELETE", "/v1/models/other")[2]["deleted"]
     assert "other" not in listed(server)
+
+
+def wrong_for_good(hub: Hub) -> None:
+    hub.faults.wrong[WEIGHTS] = 2
+
+
+def full_disk(hub: Hub) -> None:
+    hub.faults.sizes[WEIGHTS] = 1 << 50
+
+
+def cut(hub: Hub) -> None:
+    hub.faults.cuts[WEIGHTS] = [50_000, 50_000]
+
+
+def passing_errors(hub: Hub) -> None:
+    hub.faults.statuses = {"list": [500], WEIGHTS: [503]}
+
+
+def slow(hub: Hub) -> None:
+    hub.faults.bytes_per_second = 200_000
+
+
+def gone(hub: Hub) -> None:
+    hub.repos.clear()
+
+
+def gated(hub: Hub) -> None:
+    hub.repos["a/tiny"].token = "hf_other"
+
+
+FAULTS = [  # what goes wrong, the reason that is told; None: it is overcome
+    (cut, None),
+    (passing_errors, None),
+    (slow, None),
+    (wrong_for_good, "corrupt"),
+    (full_disk, "no_space"),
+    (gone, "not_found"),
+    (gated, "gated"),
+]
+
+
+@pytest.mark.slow
+def test_every_fault_of_the_hub_through_http(hub, server):
+    for fault, reason in FAULTS:
+        hub.faults = Faults()
+        hub.add("a/tiny", obedient())
+        fault(hub)
+        assert pull(server, "a/tiny")[0] == 202
+        if fault is slow:
+            assert eventually(lambda: state(server, "tiny")["seconds_left"])
+            assert 10_000 < state(server, "tiny")["bytes_per_second"] < 400_000
+        ended = wait_for(server, "tiny", "failed" if reason else "ready")
+        assert (ended["error"] or {}).get("reason") == reason, fault
+        assert server.request("DELETE", "/v1/models/tiny")[0] == 200
+
+
+@pytest.mark.slow
+def test_every_fault_of_the_hub_on_the_command_line(hub, tmp_path):
+    for fault, reason in FAULTS:
+        hub.faults = Faults()
+        hub.add("a/tiny", obedient())
+        fault(hub)
+        pulled = cli(tmp_path, "pull", "a/tiny")
+        assert pulled.returncode == (1 if reason else 0), (fault, pulled.stderr)
+        assert (reason is None) == (tmp_path / "models" / "tiny").is_dir()
+        record = Records(tmp_path).all()["tiny"]
+        assert (record.reason, (record.message or "") in pulled.stderr) == (reason, True)
+        assert cli(tmp_path, "rm", "tiny").returncode == 0
 
 
 @pytest.mark.parametrize(

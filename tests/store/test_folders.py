@@ -62,6 +62,7 @@ def test_a_link_goes_and_not_its_target(home):
     (home / "models" / "linked").symlink_to(home.parent / "elsewhere")
     gone(home, "linked")
     assert not (home / "models" / "linked").is_symlink()
+    assert not list((home / "models" / ".trash").iterdir())
     assert precious(home)
 
 
