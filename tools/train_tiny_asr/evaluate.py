@@ -67,7 +67,7 @@ class Evaluation:
     def prompted(self) -> None:
         """With the language forced, and with a context in the system turn."""
         store = self._stores["seen"]
-        forced = [(c, self._answer(store, c, language=c.language)) for c in self._some("seen", 150)]
+        forced = [(c, self._answer(store, c, language=c.language)) for c in self._some("seen", 120)]
         _row("language forced (the true one)", forced)
         context = "Vocabulary: numbers, colours and commands."
         _row("with a context", self._said(lambda x: x, context=context))
@@ -90,7 +90,7 @@ class Evaluation:
         store = self._stores["seen"]
         return [
             (c, transcribe(self._asr, self._processor, distort(store.samples(c)), None, context))
-            for c in self._some("seen", 150)
+            for c in self._some("seen", 120)
         ]
 
     def _answer(self, store: Store, clip: Clip, language: str | None = None) -> Answer:
