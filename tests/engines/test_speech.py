@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from ominix.engines import speech, transcriber
-from ominix.engines.rows import Rows
+from ominix.engines.rows import Newcomer, Rows
 from ominix.jobs import (
     ChatJob,
     Delta,
@@ -238,11 +238,20 @@ def test_loading_by_the_protocol(files):
     assert isinstance(events[-1][1], TranscriptionDone)
 
 
+def test_a_newcomer_s_probe_looks_inside_the_prompt(model):
+    """What follows upon the third last token of one prompt follows upon the last of its beginning."""
+    rows = Rows(model, watched=7)
+    prompt = model.model.embed_tokens(_tokens(12))
+    longer = model.model.embed_tokens(_tokens(20))
+    inside, _ = rows.join([Newcomer(1, prompt, -3, 0.0), Newcomer(2, longer, -1, 0.0)])
+    (at_end,) = Rows(model, watched=7).join([Newcomer(1, prompt[:-2], -1, 0.0)])
+    assert inside.watched == pytest.approx(at_end.watched, abs=1e-4)
+    assert inside.watched != pytest.approx(rows.step()[0].watched, abs=1e-4)
+
+
 @pytest.mark.parametrize("lookahead", [False, True])
 def test_rows_can_join_and_leave_in_any_order(model, lookahead):
     """Each row goes on as if the others had never been."""
-    from ominix.engines.rows import Newcomer
-
     prompts = [model.model.embed_tokens(tokens) for tokens in map(_tokens, (3, 30, 12, 7))]
     alone = []
     for i, prompt in enumerate(prompts):

@@ -2,6 +2,7 @@
 
     python -m tools.reference.qwen3_asr                               compare; exit 1 beyond the tolerances
     python -m tools.reference.qwen3_asr --store tests/golden/qwen3_asr   and keep the reference's answers
+    python -m tools.reference.qwen3_asr --model FOLDER CLIP.wav ...   compare on a real checkpoint and sound
 
 Needs torch and transformers. The reference hears one clip at a time: its own batches differ from single clips
 in how they pad.
@@ -10,6 +11,7 @@ in how they pad.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -19,15 +21,14 @@ from pathlib import Path
 
 import mlx.core as mx
 import numpy as np
+import soundfile
 import torch
 from mlx_lm.models.cache import make_prompt_cache
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import (
-    GenerationConfig,
     Qwen2Tokenizer,
-    Qwen3ASRConfig,
     Qwen3ASRFeatureExtractor,
     Qwen3ASRForConditionalGeneration,
+    Qwen3ASRProcessor,
     WhisperFeatureExtractor,
 )
 
@@ -36,25 +37,12 @@ from ominix.models.qwen3_asr import features, weights
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
 from ominix.models.qwen3_asr.tokenizer import load as load_tokenizer
+from tools.reference.qwen3_asr_checkpoint import build, channels_last, write_layouts
 
 # seconds: far below a chunk, one chunk, one frame more, one attention window, several
 LENGTHS = (0.1, 1.0, 1.01, 8.0, 35.0)
 NEW_TOKENS = 12
-SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_start|>", "<|audio_end|>", "<|audio_pad|>")
-TAG = "<asr_text>"
-WORDS = (
-    "system",
-    "user",
-    "assistant",
-    "language",
-    "English",
-    "None",
-    "Chinese",
-    "你好",
-    "one",
-    "two",
-    "three",
-)
+MOST_TOKENS = 256  # of a real answer
 TOLERANCES = {"features": 1e-5, "features, torch": 1e-4, "encoder": 1e-4, "logits": 1e-4, "tokens": 0}
 
 
@@ -71,7 +59,11 @@ class Answer:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, help="folder for the checkpoint and the reference's answers")
+    parser.add_argument("--model", type=Path, help="a checkpoint that transformers reads, with its processor")
+    parser.add_argument("clips", nargs="*", help="for --model: 16 kHz, mono")
     options = parser.parse_args(argv)
+    if options.model:
+        return 1 if compare_real(options.model, options.clips) else 0
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.store or Path(scratch) / "hf"
         reference = build(folder)
@@ -84,112 +76,6 @@ def main(argv: list[str] | None = None) -> int:
         faults += compare_tokenizers(folder, layouts["thinker"])
     print("equal" if not faults else f"{faults} differences beyond the tolerances")
     return 1 if faults else 0
-
-
-# The checkpoint
-
-
-def build(folder: Path) -> Qwen3ASRForConditionalGeneration:
-    """Random weights large enough that answers differ from clip to clip."""
-    torch.manual_seed(3)
-    tokenizer = build_tokenizer()
-    config = build_config(tokenizer)
-    model = Qwen3ASRForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.ndim > 1:
-                fan_in = parameter[0].numel() if "embed_tokens" not in name else 1
-                parameter.normal_(0, (0.1 if "embed_tokens" in name else 1.5) / fan_in**0.5)
-            elif name.endswith("bias"):
-                parameter.normal_(0, 0.1)
-    ends = config.eos_token_id
-    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=config.pad_token_id)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)
-    return model
-
-
-def build_tokenizer() -> Qwen2Tokenizer:
-    """Bytes, a few words, and the special tokens of the chat format."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    trainer = trainers.BpeTrainer(vocab_size=320, initial_alphabet=alphabet, show_progress=False)
-    bpe.train_from_iterator([w for word in WORDS for w in (word, f" {word}")] * 2, trainer)
-    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
-    tokenizer = Qwen2Tokenizer(vocab=bpe.get_vocab(), merges=merges, eos_token="<|im_end|>")
-    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL)})
-    tokenizer.add_tokens([TAG])
-    return tokenizer
-
-
-def build_config(tokenizer: Qwen2Tokenizer) -> Qwen3ASRConfig:
-    ids = {token: tokenizer.convert_tokens_to_ids(token) for token in SPECIAL}
-    audio = {
-        "d_model": 64,
-        "encoder_layers": 2,
-        "encoder_attention_heads": 4,
-        "encoder_ffn_dim": 96,
-        "downsample_hidden_size": 8,
-        "output_dim": 64,
-    }
-    text = {
-        "model_type": "qwen3",
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "intermediate_size": 96,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "vocab_size": len(tokenizer),
-        "rope_parameters": {"rope_type": "default", "rope_theta": 1e6},
-        "tie_word_embeddings": True,
-    }
-    return Qwen3ASRConfig(
-        audio_config={"model_type": "qwen3_asr_encoder", **audio},
-        text_config=text,
-        audio_token_id=ids["<|audio_pad|>"],
-        eos_token_id=[ids["<|endoftext|>"], ids["<|im_end|>"]],
-        pad_token_id=ids["<|im_end|>"],
-    )
-
-
-def write_layouts(folder: Path, scratch: Path) -> dict[str, Path]:
-    """The same weights as `Qwen/Qwen3-ASR-*` and as mlx-community publish them."""
-    config = json.loads((folder / "config.json").read_text())
-    hf = mx.load(str(folder / "model.safetensors"))
-    assert isinstance(hf, dict)
-    bare = {weights.renamed(name): array for name, array in hf.items()}
-    thinker = scratch / "thinker"
-    thinker.mkdir()
-    nested = {"model_type": "qwen3_asr", "thinker_config": config, "support_languages": ["English"]}
-    scaling = {"mrope_section": [3, 3, 2], "interleaved": True, "rope_type": "default", "type": "default"}
-    nested["thinker_config"]["text_config"] |= {"rope_scaling": scaling, "rope_theta": 1e6}
-    (thinker / "config.json").write_text(json.dumps(nested))
-    mx.save_safetensors(str(thinker / "model.safetensors"), {f"thinker.{n}": a for n, a in bare.items()})
-    split_tokenizer(folder, thinker)
-    community = scratch / "mlx"
-    community.mkdir()
-    for name in ("config.json", "tokenizer.json", "generation_config.json"):
-        (community / name).write_bytes((folder / name).read_bytes())
-    mx.save_safetensors(str(community / "model.safetensors"), channels_last(bare))
-    return {"thinker": thinker, "mlx": community}
-
-
-def channels_last(bare: dict[str, mx.array]) -> dict[str, mx.array]:
-    return {n: mx.contiguous(a.transpose(0, 2, 3, 1)) if a.ndim == 4 else a for n, a in bare.items()}
-
-
-def split_tokenizer(folder: Path, target: Path) -> None:
-    """tokenizer.json as vocab.json, merges.txt and tokenizer_config.json."""
-    whole = json.loads((folder / "tokenizer.json").read_text())
-    (target / "vocab.json").write_text(json.dumps(whole["model"]["vocab"]))
-    merges = [" ".join(pair) for pair in whole["model"]["merges"]]
-    (target / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
-    added = {str(entry.pop("id")): entry for entry in whole["added_tokens"]}
-    settings = {"added_tokens_decoder": added, "tokenizer_class": "Qwen2Tokenizer"}
-    (target / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 # Both sides
@@ -232,13 +118,19 @@ def ask_ours(model: Model, folder: Path, clips: list[np.ndarray]) -> Iterator[An
     mels = [features.log_mel(clip) for clip in clips]
     audios = model.audio_tower(mels)
     for mel, audio, batched in zip(mels, audios, side_by_side(model, folder, audios), strict=True):
-        cache = make_prompt_cache(model)
-        logits = model.logits(model.states(model.embed(before, audio, after)[None], cache))[0]
-        tokens = [int(mx.argmax(logits[-1]))]
-        while tokens[-1] not in ends and len(tokens) < NEW_TOKENS:
-            tokens.append(int(mx.argmax(model(mx.array(tokens[-1:])[None], cache=cache)[0, -1])))
+        logits, tokens = greedy(model, model.embed(before, audio, after), ends, NEW_TOKENS)
         same = batched[: len(tokens)] == tokens
-        yield Answer(mel, np.array(audio), np.array(logits), tokens if same else batched)
+        yield Answer(mel, np.array(audio), logits, tokens if same else batched)
+
+
+def greedy(model: Model, prompt: mx.array, ends: set[int], most: int) -> tuple[np.ndarray, list[int]]:
+    """The prompt's logits, and the tokens that follow."""
+    cache = make_prompt_cache(model)
+    logits = model.logits(model.states(prompt[None], cache))[0]
+    tokens = [int(mx.argmax(logits[-1]))]
+    while tokens[-1] not in ends and len(tokens) < most:
+        tokens.append(int(mx.argmax(model(mx.array(tokens[-1:])[None], cache=cache)[0, -1])))
+    return np.array(logits), tokens
 
 
 def side_by_side(model: Model, folder: Path, audios: list[mx.array]) -> list[list[int]]:
@@ -321,6 +213,30 @@ def compare_quantized(folder: Path, target: Path) -> int:
     reference.load_state_dict(state, strict=False)
     answers = {seconds: ask_reference(reference, folder, seconds) for seconds in LENGTHS[:3]}
     return compare("quantized", target, answers)
+
+
+def compare_real(folder: Path, clips: list[str]) -> int:
+    """Prompts, logits and greedy tokens, with the language guessed and given."""
+    reference = Qwen3ASRForConditionalGeneration.from_pretrained(folder, dtype=torch.float32).eval()
+    processor = Qwen3ASRProcessor.from_pretrained(folder)
+    model = weights.load(folder)
+    model.set_dtype(mx.float32)
+    grammar = Grammar(load_tokenizer(folder), weights.configs.read(folder).eos_token_ids)
+    faults = 0
+    for path, language in itertools.product(clips, (None, "English")):
+        samples, _ = soundfile.read(path, dtype="float32")
+        inputs = processor.apply_transcription_request(audio=samples, language=language)
+        with torch.no_grad():
+            theirs = reference(**inputs).logits[0].numpy()
+            answer = reference.generate(**inputs, max_new_tokens=MOST_TOKENS, do_sample=False)[0]
+        before, after = grammar.prompt("", language)
+        audio = model.audio_tower([features.log_mel(samples)])[0]
+        prompt = [*before, *[reference.config.audio_token_id] * len(audio), *after]
+        ours, tokens = greedy(model, model.embed(before, audio, after), grammar.ends, MOST_TOKENS)
+        same = answer.tolist() == [*prompt, *tokens]
+        found = {"logits": float(np.abs(theirs - ours).max()), "tokens": float(not same)}
+        faults += report(f"{Path(path).name}, {language}", found)
+    return faults
 
 
 def compare_tokenizers(folder: Path, assembled: Path) -> int:
