@@ -24,7 +24,7 @@ schemathesis.openapi.format("audio", st.sampled_from(RECORDINGS))
 schemathesis.openapi.format("language", st.sampled_from(["", "auto", "English", "zh", "en-US", "CHINESE"]))
 
 schemathesis.openapi.format("chat-model", st.sampled_from(["scripted", "scripted-2", "no-such-model"]))
-schemathesis.openapi.format("speech-model", st.sampled_from(["scripted-speech", "whisper-1", "qwen3-asr"]))
+schemathesis.openapi.format("speech-model", st.sampled_from(["scripted-speech"]))
 schemathesis.openapi.format("repository", st.sampled_from(["a/none", "b/none", "no repository"]))
 
 

@@ -92,16 +92,19 @@ class Transcriber:
     def admit(self, job_id: int, job: Job) -> None:
         if not isinstance(job, TranscriptionJob):
             raise JobRefused("this model transcribes speech; it does not chat", param="model")
-        before, after = self._grammar.prompt(job.context, job.language)
-        if len(before) + len(after) > MAX_PROMPT_TOKENS:
-            raise JobRefused(
-                f"the prompt is longer than the {MAX_PROMPT_TOKENS} tokens that are allowed",
-                param="prompt",
-                code="context_length_exceeded",
-            )
+        before, after = self._prompt(job)
         transcription = Transcription(job, self._grammar, self._limit)
         probe = self._grammar.probe(job.language)
         self._tasks[job_id] = Task(transcription, Ear(self._thread, job.path), before, after, probe)
+
+    def _prompt(self, job: TranscriptionJob) -> tuple[list[int], list[int]]:
+        """The tokens around the audio. Of a context that is too long the end counts, as with Whisper."""
+        context = job.context
+        before, after = self._grammar.prompt(context, job.language)
+        while len(before) + len(after) > MAX_PROMPT_TOKENS and context:
+            context = context[len(context) // 4 + 1 :]
+            before, after = self._grammar.prompt(context, job.language)
+        return before, after
 
     def cancel(self, job_id: int) -> None:
         task = self._tasks.pop(job_id, None)

@@ -147,7 +147,8 @@ def test_a_given_language_is_kept(client):
     assert answer.language == "Spanish"
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
 def test_an_hour_of_speech_in_bounded_memory(client, server):
     """Clips with pauses, one after another, to 60 minutes: the words are all there, in order."""
     spoken, pause = [], np.zeros(12_000, dtype=np.float32)
@@ -182,3 +183,8 @@ def test_an_hour_of_speech_in_bounded_memory(client, server):
     assert rate < 0.15
     assert grown < 60 << 20
     assert peak < before[1] + (600 << 20)
+
+
+def test_of_a_long_prompt_the_end_counts(client):
+    data = (SPEECH / HEARD[0]["file"]).read_bytes()
+    assert heard(client, data, prompt="names and words, " * 1800)
