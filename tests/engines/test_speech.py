@@ -182,10 +182,15 @@ def test_what_is_no_audio_is_refused_and_others_go_on(engine, files, tmp_path):
 def test_jobs_that_cannot_be_done_are_not_taken_aboard(engine, files):
     with pytest.raises(transcriber.JobRefused, match="does not chat"):
         engine.admit(1, ChatJob(messages=()))
-    with pytest.raises(transcriber.JobRefused) as caught:
-        engine.admit(1, TranscriptionJob(files[0], context="word " * 3000))
-    assert caught.value.param == "prompt"
     assert engine.idle
+
+
+def test_of_a_long_context_the_end_counts(engine, files):
+    engine.admit(1, TranscriptionJob(files[0], context="word " * 3000))
+    task = engine._tasks[1]
+    assert len(task.before) + len(task.after) <= transcriber.MAX_PROMPT_TOKENS
+    assert len(task.before) > transcriber.MAX_PROMPT_TOKENS // 3
+    engine.cancel(1)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, 6])
