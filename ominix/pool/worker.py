@@ -66,14 +66,18 @@ class Inbox(threading.Thread):
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
     def run(self) -> None:
+        looked = 0.0
         while True:
-            faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
+            now = time.monotonic()
+            if now - looked >= GUARD_SECONDS:  # not at every command: it would cost each a millisecond
+                looked = now
+                faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
+                self._guard()
             try:
                 if self._conn.poll(GUARD_SECONDS):
                     self.commands.put(self._conn.recv())
             except (EOFError, OSError):
                 os._exit(0)  # the server is gone or lets us go; the main thread may be deep in mlx
-            self._guard()
 
     def _guard(self) -> None:
         if self._limit_bytes is None:
