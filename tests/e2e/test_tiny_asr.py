@@ -104,7 +104,6 @@ def test_a_held_out_voice(client):
         ("wav", "pcm_s16le"),
         ("mp3", "libmp3lame"),
         ("flac", "flac"),
-        ("ogg", "libvorbis"),
         ("ogg", "libopus"),
         ("webm", "libopus"),
         ("mp4", "aac"),
