@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -24,7 +25,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """The model is fetched once and kept beside the virtual environment."""
     kept = ROOT / ".venv" / "demo"
     env = {**os.environ, "OMINIX_HOME": str(kept), "PYTHON": sys.executable}
-    subprocess.run([ROOT / "tools" / "fetch_smollm2"], env=env, check=True)
+    with (ROOT / ".venv" / "demo.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be fetching it
+        subprocess.run([ROOT / "tools" / "fetch_smollm2"], env=env, check=True)
     home = tmp_path_factory.mktemp("home")
     (home / "models").symlink_to(kept / "models")
     running = RunningServer(home, "--strict", "--preload", MODEL)
