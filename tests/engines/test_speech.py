@@ -220,8 +220,9 @@ def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     (task,) = engine._tasks.values()
     while len(task.rows) < 4:
         engine.step()
-    time.sleep(0.2)
-    engine.step()
+    for _ in range(8):
+        time.sleep(0.1)
+        engine.step()
     assert len(task.waiting) <= 3
     assert not task.ear.ended
     engine.cancel(1)
