@@ -204,12 +204,14 @@ def test_a_cancelled_job_says_no_more_and_disturbs_nobody(engine, files, steps):
     assert alike(alone, events)
 
 
-def test_an_engine_whose_jobs_are_all_cancelled_is_idle(engine, files):
+@pytest.mark.parametrize("steps", [1, 2, 3, 6])
+def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
     engine.admit(1, TranscriptionJob(files[7]))
-    for _ in range(4):
+    for _ in range(steps):
         engine.step()
     engine.cancel(1)
     assert engine.idle
+    assert len(engine._rows) == len(engine._parts) == len(engine._embedded) == 0
     assert engine.step() == []
 
 
