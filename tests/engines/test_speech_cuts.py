@@ -62,6 +62,10 @@ def test_a_quiet_moment_is_better_than_none():
     assert 20.0 < found(samples)[0].end < 20.4
 
 
+def test_a_pause_at_the_very_beginning_is_no_place_to_cut():
+    assert found(np.concatenate([noise(1), silence(1), noise(40)]))[0].end > 25
+
+
 def test_endless_noise_is_cut_near_the_bound():
     assert found(noise(65))[0].end > 28
 
