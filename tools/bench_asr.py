@@ -109,7 +109,8 @@ best(run)
 """,
     "ominix": """
 from pathlib import Path
-from ominix.engines import backend, transcriber
+from ominix.engines import backend
+from ominix.engines.speech import transcriber
 from ominix.jobs import TranscriptionDone, TranscriptionJob
 from ominix.models.qwen3_asr import config, prompt, tokenizer, weights
 folder = Path(orders["model"])

@@ -26,9 +26,10 @@ backend.prepare()  # before mlx is imported
 
 from mlx_lm.generate import BatchGenerator  # noqa: E402
 
-from ominix.engines import chat_model, room, threads  # noqa: E402
-from ominix.engines.chat_engine import ChatEngine  # noqa: E402
-from ominix.engines.chat_model import ChatModel  # noqa: E402
+from ominix.engines import memory, threads  # noqa: E402
+from ominix.engines.chat import chat_model  # noqa: E402
+from ominix.engines.chat.chat_engine import ChatEngine  # noqa: E402
+from ominix.engines.chat.chat_model import ChatModel  # noqa: E402
 from ominix.jobs import ChatJob, Delta, Sampling  # noqa: E402
 
 HOME = Path(os.environ.get("OMINIX_HOME", Path.home() / ".ominix"))
@@ -83,7 +84,7 @@ def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
         if tuner:
             tuner.tune()  # for both
         jobs = [job(words, f"{turn} {client}") for client in range(clients)]
-        engine = ChatEngine(model, room.measure(model.model, None))
+        engine = ChatEngine(model, memory.measure(model.model, None))
         ways = [partial(direct, model, jobs), partial(through_engine, engine, jobs)]
         figures = [measured(way) for way in (ways if turn % 2 else ways[::-1])]
         alone, ours = figures if turn % 2 else figures[::-1]
@@ -101,7 +102,7 @@ def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
 
 
 def turns(model: ChatModel, words: int) -> None:
-    engine = ChatEngine(model, room.measure(model.model, None))
+    engine = ChatEngine(model, memory.measure(model.model, None))
     cold_job = job(words, "history")
     cold, _ = through_engine(engine, [cold_job])
     # an answer that the client has edited: only the prompt is the same

@@ -182,8 +182,3 @@ def test_an_hour_of_speech_in_bounded_memory(client, server):
     assert rate < 0.15
     assert grown < 60 << 20
     assert peak < before[1] + (600 << 20)
-
-
-def test_of_a_long_prompt_the_end_counts(client):
-    data = (SPEECH / HEARD[0]["file"]).read_bytes()
-    assert heard(client, data, prompt="names and words, " * 1800)

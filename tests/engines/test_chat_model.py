@@ -10,7 +10,8 @@ import mlx.core as mx
 import pytest
 import tiny_chat
 
-from ominix.engines import chat, chat_model
+from ominix.engines import chat
+from ominix.engines.chat import chat_model
 from ominix.errors import Unavailable
 from ominix.jobs import ChatDone, ChatJob, EngineSpec, Sampling
 

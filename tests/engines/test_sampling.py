@@ -6,7 +6,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from ominix.engines import sampling
+from ominix.engines.chat import sampling
 from ominix.jobs import Sampling
 
 LOGITS = np.random.default_rng(5).normal(size=(1, 50)).astype(np.float32) * 2

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from ominix.engines import speech, transcriber
-from ominix.engines.rows import Newcomer, Rows
+from ominix.engines import speech
+from ominix.engines.speech import transcriber
+from ominix.engines.speech.rows import Newcomer, Rows
 from ominix.jobs import (
     ChatJob,
     Delta,
@@ -231,7 +232,7 @@ def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
         time.sleep(0.1)
         engine.step()
     assert len(task.waiting) <= 3
-    assert not task.ear.ended
+    assert not task.reader.ended
     engine.cancel(1)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ominix.engines.cuts import Clip
-from ominix.engines.transcription import Part, Transcription, token_limit
+from ominix.engines.speech.chunking import Clip
+from ominix.engines.speech.transcription import Part, Transcription, token_limit
 from ominix.jobs import Delta, Progress, Segment, Started, TranscriptionDone, TranscriptionJob
 from ominix.models.qwen3_asr import tokenizer
 from ominix.models.qwen3_asr.prompt import Grammar

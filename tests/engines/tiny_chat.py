@@ -11,9 +11,9 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from ominix.engines import chat_engine
-from ominix.engines.chat_engine import ChatEngine
-from ominix.engines.spelling import _byte_letters
+from ominix.engines.chat import chat_engine
+from ominix.engines.chat.chat_engine import ChatEngine
+from ominix.engines.chat.detokenizer import _byte_letters
 from ominix.jobs import ChatJob, Delta, Event
 from ominix.models.minicpm_sala import loader
 

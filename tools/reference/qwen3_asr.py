@@ -32,7 +32,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from ominix.engines.rows import Newcomer, Rows
+from ominix.engines.speech.rows import Newcomer, Rows
 from ominix.models.qwen3_asr import features, weights
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar

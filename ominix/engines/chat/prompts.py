@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jinja2 import TemplateError
 
-from ominix.engines.chat_model import ChatModel
-from ominix.engines.prefixes import common
+from ominix.engines.chat.chat_model import ChatModel
+from ominix.engines.chat.prefix_cache import common
 from ominix.errors import JobRefused
 from ominix.jobs import DEFAULT_MAX_TOKENS, ChatJob
 

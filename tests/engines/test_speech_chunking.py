@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 
-from ominix.engines import cuts, joints
-from ominix.engines.loops import Loops
+from ominix.engines.speech import chunking, joining
+from ominix.engines.speech.repetition import RepetitionFilter
 
-RATE = cuts.SAMPLE_RATE_HZ
+RATE = chunking.SAMPLE_RATE_HZ
 
 
 def noise(seconds: float, level: float = 0.1) -> np.ndarray:
@@ -25,8 +25,8 @@ def in_blocks(samples: np.ndarray, size: int = 80_000):
     return (samples[i : i + size] for i in range(0, len(samples), size))
 
 
-def found(samples: np.ndarray) -> list[cuts.Clip]:
-    return list(cuts.clips(in_blocks(samples)))
+def found(samples: np.ndarray) -> list[chunking.Clip]:
+    return list(chunking.clips(in_blocks(samples)))
 
 
 # Cuts
@@ -44,10 +44,10 @@ def test_nothing_is_no_clip():
 @pytest.mark.parametrize("block", [999, 80_000, 2_000_000])
 def test_clips_tile_the_recording_whatever_the_blocks(block):
     samples = noise(100)
-    clips = list(cuts.clips(in_blocks(samples, block)))
+    clips = list(chunking.clips(in_blocks(samples, block)))
     assert np.array_equal(np.concatenate([clip.samples for clip in clips]), samples)
     assert all(a.end == b.start for a, b in itertools.pairwise(clips))
-    assert max(clip.end - clip.start for clip in clips) <= cuts.MAX_SECONDS
+    assert max(clip.end - clip.start for clip in clips) <= chunking.MAX_SECONDS
 
 
 def test_the_cut_is_in_a_pause_late_rather_than_early():
@@ -73,7 +73,7 @@ def test_endless_noise_is_cut_near_the_bound():
 def test_cutting_reads_no_further_than_it_must():
     read = []
     blocks = (read.append(i) or noise(5) for i in range(100))
-    next(cuts.clips(blocks))
+    next(chunking.clips(blocks))
     assert len(read) == 7  # 35 s
 
 
@@ -113,14 +113,14 @@ def test_borders_count_from_the_recording_s_start():
     ],
 )
 def test_spaces_only_where_the_script_has_them(before, after, joint):
-    assert joints.between(before, after) == joint
+    assert joining.between(before, after) == joint
 
 
-# Loops
+# RepetitionFilter
 
 
 def through(text: str, size: int = 3) -> tuple[str, bool]:
-    loops = Loops()
+    loops = RepetitionFilter()
     shown = "".join(loops.feed(text[i : i + size]) for i in range(0, len(text), size))
     return shown + loops.end(), loops.found
 
@@ -154,7 +154,7 @@ def test_a_loop_is_found_and_at_most_three_copies_are_left(pattern, copies, size
 
 
 def test_text_is_shown_at_once_unless_it_repeats():
-    loops = Loops()
+    loops = RepetitionFilter()
     assert [loops.feed(word) for word in ("one ", "two ", "three ")] == ["one ", "two ", "three "]
     shown = [loops.feed("four ") for _ in range(6)]
     assert shown[:2] == ["four ", "four "]

@@ -13,7 +13,7 @@ FEWEST, MOST = 64, 2048  # tokens: fewer take nearly as long; more take memory
 FIRST = 128
 
 
-class Pace:
+class PrefillPace:
     def __init__(self) -> None:
         self._tokens_per_second = 0.0
         self._decode_seconds = 0.0

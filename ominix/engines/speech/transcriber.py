@@ -16,11 +16,11 @@ from pathlib import Path
 import mlx.core as mx
 from mlx_lm.utils import get_total_parameters
 
-from ominix.engines import room, threads
+from ominix.engines import memory, threads
 from ominix.engines.backend import Backend
-from ominix.engines.ear import Ear
-from ominix.engines.rows import Draw, Newcomer, Rows
-from ominix.engines.transcription import Limit, Part, Transcription, token_limit
+from ominix.engines.speech.reader import Reader
+from ominix.engines.speech.rows import Draw, Newcomer, Rows
+from ominix.engines.speech.transcription import Limit, Part, Transcription, token_limit
 from ominix.errors import JobRefused
 from ominix.jobs import EngineSpec, Event, Job, Refused, TranscriptionJob
 from ominix.models.qwen3_asr import config, tokenizer, weights
@@ -45,7 +45,7 @@ class Task:
     """A job aboard."""
 
     transcription: Transcription
-    ear: Ear
+    reader: Reader
     before: list[int]  # the prompt's tokens around the audio
     after: list[int]
     probe: int  # whose next token tells whether anything is said: a position, from the prompt's end
@@ -59,12 +59,12 @@ def load(spec: EngineSpec, backend: Backend) -> Transcriber:
     vocabulary = tokenizer.load(folder)
     model = weights.load(folder)
     needed = 4 * get_total_parameters(model)
-    if backend.wants_float32 and needed > room.free_bytes() * _WEIGHTS_SHARE:
+    if backend.wants_float32 and needed > memory.free_bytes() * _WEIGHTS_SHARE:
         log.warning("weights stay as they are, which is slow: as float32 they take %d MiB", needed >> 20)
     elif backend.wants_float32:
         weights.make_dense(model)
     mx.eval(model.parameters())
-    space = room.measure(model, kept_bytes=0)
+    space = memory.measure(model, kept_bytes=0)
     fitting = space.running_bytes // (space.fixed_bytes + space.token_bytes * _ROW_TOKENS)
     rows = max(1, min(fitting, max(spec.slots, _ROWS_AT_LEAST)))
     return Transcriber(model, Grammar(vocabulary, config.read(folder).eos_token_ids), rows)
@@ -95,7 +95,7 @@ class Transcriber:
         before, after = self._prompt(job)
         transcription = Transcription(job, self._grammar, self._limit)
         probe = self._grammar.probe(job.language)
-        self._tasks[job_id] = Task(transcription, Ear(self._thread, job.path), before, after, probe)
+        self._tasks[job_id] = Task(transcription, Reader(self._thread, job.path), before, after, probe)
 
     def _prompt(self, job: TranscriptionJob) -> tuple[list[int], list[int]]:
         """The tokens around the audio. Of a context that is too long the end counts, as with Whisper."""
@@ -109,7 +109,7 @@ class Transcriber:
     def cancel(self, job_id: int) -> None:
         task = self._tasks.pop(job_id, None)
         if task is not None:
-            task.ear.close()
+            task.reader.close()
             self._embedded = deque(n for n in self._embedded if n.row not in task.rows)
             self._leave(set(task.rows))
 
@@ -140,19 +140,19 @@ class Transcriber:
 
     @staticmethod
     def _listen(task: Task) -> None:
-        heard = task.ear.hear()
+        heard = task.reader.hear()
         if heard:
             clip, mel = heard
             part = task.transcription.add(clip)
             if mel is not None:
                 task.waiting.append((part, mel))
-        if task.ear.ended:
+        if task.reader.ended:
             task.transcription.end()
         elif len(task.waiting) < _AHEAD:
-            task.ear.ask()
+            task.reader.ask()
 
     def _wait(self) -> None:
-        coming = [task.ear.coming for task in self._tasks.values() if task.ear.coming]
+        coming = [task.reader.coming for task in self._tasks.values() if task.reader.coming]
         wait(coming, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED)
 
     def _chosen(self) -> list[tuple[int, Mel]]:

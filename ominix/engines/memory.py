@@ -19,7 +19,7 @@ _FREED_BYTES = 512 << 20  # freed arrays that mlx may hold on to
 
 
 @dataclass(frozen=True)
-class Room:
+class MemoryLimits:
     """What may be taken for caches, and what a sequence takes."""
 
     running_bytes: int  # for all sequences of the batch
@@ -37,7 +37,7 @@ class Room:
         return (self.running_bytes - self.fixed_bytes) // max(1, self.token_bytes)
 
 
-def measure(model: nn.Module, kept_bytes: int | None) -> Room:
+def measure(model: nn.Module, kept_bytes: int | None) -> MemoryLimits:
     """Runs the model on one token. Half of what is free goes to running sequences, since merging
     caches holds them twice for a moment; an eighth, at most 4 GiB, to kept ones."""
     mx.set_cache_limit(_FREED_BYTES)
@@ -47,7 +47,7 @@ def measure(model: nn.Module, kept_bytes: int | None) -> Room:
     arrays = [leaf for leaf in leaves if isinstance(leaf, mx.array)]
     growing = [a for a in arrays if KVCache.step in a.shape]  # caches grow by so many tokens at a time
     free = free_bytes()
-    return Room(
+    return MemoryLimits(
         running_bytes=free // 2,
         kept_bytes=min(free // 8, 4 << 30) if kept_bytes is None else kept_bytes,
         fixed_bytes=sum(a.nbytes for a in arrays) - sum(a.nbytes for a in growing),

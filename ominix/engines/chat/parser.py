@@ -19,7 +19,7 @@ class Passage:
     end: int
 
 
-class Passages:
+class AnswerParser:
     """`tags`: what opens and what closes a thought; None for a model that has no thoughts."""
 
     def __init__(self, stops: Sequence[str], tags: tuple[str, str] | None, thinking: bool) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from mlx_lm.models.cache import make_prompt_cache
 
-from ominix.engines import chat_model, prompts, room, sampling
-from ominix.engines.chat_model import ChatModel
-from ominix.engines.choice import Choice
-from ominix.engines.prompts import Prompt
-from ominix.engines.room import Room
-from ominix.engines.seating import Seat, Seating, Token
+from ominix.engines import memory
+from ominix.engines.chat import chat_model, prompts, sampling
+from ominix.engines.chat.batch import Batch, Sequence, Token
+from ominix.engines.chat.chat_model import ChatModel
+from ominix.engines.chat.choice import Choice
+from ominix.engines.chat.prompts import Prompt
+from ominix.engines.memory import MemoryLimits
 from ominix.errors import JobRefused, Unavailable
 from ominix.jobs import ChatDone, ChatJob, Event, Finished, Job, Started
 
@@ -24,12 +25,12 @@ LEAST_CONTEXT = 256  # tokens; a model with memory for fewer is of no use
 
 @dataclass
 class Talk:
-    """A job on its way: its choices, each in its seat until it is finished."""
+    """A job on its way: its choices, each in its sequence until it is finished."""
 
     job_id: int
     prompt: Prompt
-    choices: dict[Seat, Choice]
-    first: Seat  # reads the prompt for all
+    choices: dict[Sequence, Choice]
+    first: Sequence  # reads the prompt for all
     finished: list[Choice] = field(default_factory=list)
 
     def done(self) -> ChatDone:
@@ -46,18 +47,18 @@ def load(path: Path, cache_bytes: int | None) -> ChatEngine:
     model = chat_model.load(path)
     if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
         raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
-    space = room.measure(model.model, cache_bytes)
+    space = memory.measure(model.model, cache_bytes)
     if space.most_tokens < LEAST_CONTEXT:
         raise Unavailable(f"{model.name} leaves no memory for a conversation")
     return ChatEngine(replace(model, context=min(model.context, space.most_tokens)), space)
 
 
 class ChatEngine:
-    def __init__(self, model: ChatModel, space: Room) -> None:
+    def __init__(self, model: ChatModel, space: MemoryLimits) -> None:
         self._model = model
-        self._seating = Seating(model, space)
+        self._batch = Batch(model, space)
         self._talks: dict[int, Talk] = {}
-        self._seats: dict[Seat, Talk] = {}
+        self._seats: dict[Sequence, Talk] = {}
         self._started: list[int] = []
 
     @property
@@ -69,28 +70,28 @@ class ChatEngine:
             raise JobRefused(f"{self._model.name} is a chat model", param="model", code="unsupported_value")
         prompt = prompts.prompt(self._model, job)
         marks: list[int] = []
-        if self._seating.wants_marks(len(prompt.tokens)):
+        if self._batch.wants_marks(len(prompt.tokens)):
             marks = prompts.boundaries(self._model, job, prompt.tokens)
         talk = self._talk(job_id, job, prompt, marks)
         self._talks[job_id] = talk
         self._seats |= dict.fromkeys(talk.choices, talk)
         self._started.append(job_id)
-        self._seating.wait(talk.first)
+        self._batch.wait(talk.first)
 
     def cancel(self, job_id: int) -> None:
         talk = self._talks.pop(job_id, None)
         if talk is None:
             return
         self._started = [other for other in self._started if other != job_id]
-        self._seating.leave(talk.choices)
-        for seat in talk.choices:
-            del self._seats[seat]
+        self._batch.leave(talk.choices)
+        for sequence in talk.choices:
+            del self._seats[sequence]
 
     def step(self) -> list[tuple[int, Event]]:
         events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
         self._started = []
-        for token in self._seating.step() if self._talks else ():
-            talk = self._seats[token.seat]
+        for token in self._batch.step() if self._talks else ():
+            talk = self._seats[token.sequence]
             events += [(talk.job_id, event) for event in self._advance(talk, token)]
         return events
 
@@ -100,26 +101,26 @@ class ChatEngine:
         for index in range(job.n):
             choice = Choice(index, job, self._model, prompt.thinking)
             processors = sampling.processors(job.sampling, len(prompt.tokens))
-            seat = Seat(
+            sequence = Sequence(
                 prompt.tokens,
                 prompt.max_tokens,
                 sampling.sampler(job.sampling, seed, index),
                 [choice.watcher, *processors] if choice.watcher else processors,
                 marks,
             )
-            choices[seat] = choice
+            choices[sequence] = choice
         first, *forks = choices
         first.forks = forks
         return Talk(job_id, prompt, choices, first)
 
     def _advance(self, talk: Talk, token: Token) -> list[Event]:
-        choice = talk.choices[token.seat]
+        choice = talk.choices[token.sequence]
         events = choice.take(token.token, "length" if token.last else None)
         if not isinstance(events[-1] if events else None, Finished):
             return events
         if not token.last:
-            self._seating.leave([token.seat])
-        del talk.choices[token.seat], self._seats[token.seat]
+            self._batch.leave([token.sequence])
+        del talk.choices[token.sequence], self._seats[token.sequence]
         talk.finished.append(choice)
         if talk.choices:
             return events

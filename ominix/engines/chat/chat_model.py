@@ -20,8 +20,8 @@ from mlx.utils import tree_reduce
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 from mlx_lm.utils import dequantize_model, get_total_parameters, load_model, load_tokenizer
 
-from ominix.engines import backend, room
-from ominix.engines.spelling import Spelling
+from ominix.engines import backend, memory
+from ominix.engines.chat.detokenizer import Detokenizer
 from ominix.errors import Unavailable
 
 log = logging.getLogger("ominix.chat")
@@ -37,7 +37,7 @@ class ChatModel:
     name: str
     model: nn.Module
     tokenizer: TokenizerWrapper
-    spelling: Spelling
+    detokenizer: Detokenizer
     prompt_tokens: PromptTokens
     has_template: bool
     tags: tuple[str, str] | None  # around a thought; None for a model that has none
@@ -61,7 +61,7 @@ def load(path: Path) -> ChatModel:
         name=path.name,
         model=model,
         tokenizer=tokenizer,
-        spelling=Spelling(tokenizer),
+        detokenizer=Detokenizer(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
         tags=_tags(tokenizer, thinks=bool(chat)),
@@ -114,7 +114,7 @@ def _for_backend(model: nn.Module) -> nn.Module:
     if not backend.prepare().wants_float32 or mx.default_device() != mx.Device(mx.cpu):
         return model
     needed = 4 * get_total_parameters(model)
-    fits = needed < room.free_bytes() * 0.7
+    fits = needed < memory.free_bytes() * 0.7
     if not fits:
         log.warning("weights stay quantized: as float32 they would take %d MiB", needed >> 20)
     if fits or _is_quantized(model):

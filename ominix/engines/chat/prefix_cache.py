@@ -35,7 +35,7 @@ class _Entry:
         return n if n == len(self.tokens) < len(prompt) else 0
 
 
-class Prefixes:
+class PrefixCache:
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._entries: list[_Entry] = []  # the least recently used first

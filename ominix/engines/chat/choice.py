@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from ominix.engines.chat_model import ChatModel
-from ominix.engines.passages import Passage, Passages
-from ominix.engines.sampling import Watcher
+from ominix.engines.chat.chat_model import ChatModel
+from ominix.engines.chat.parser import AnswerParser, Passage
+from ominix.engines.chat.sampling import Watcher
 from ominix.jobs import ChatJob, Delta, Event, Finished, TokenLogprob
 
 
@@ -18,8 +18,8 @@ class Choice:
         self.tokens = 0
         self.thoughts = 0  # tokens that were thought, not said
         self._model = model
-        self._text = model.spelling.text()
-        self._passages = Passages(job.stop, model.tags, thinking)
+        self._text = model.detokenizer.text()
+        self._parser = AnswerParser(job.stop, model.tags, thinking)
         self._written = 0  # characters
         self._top = job.top_logprobs
         self.watcher = None if job.top_logprobs is None else Watcher()
@@ -29,19 +29,19 @@ class Choice:
         """The next token, and why it is the last one if it is: Finished comes at the end."""
         if token in self._model.stop_ids:
             return self._finish("stop")
-        thinking = self._passages.thinking
+        thinking = self._parser.thinking
         text = self._text.add(token)
         self._note_logprob(token)
         self._written += len(text)
-        events = self._deltas(self._passages.add(text))
+        events = self._deltas(self._parser.add(text))
         self.tokens += 1
-        self.thoughts += thinking or self._passages.thinking
-        if self._passages.stopped:
+        self.thoughts += thinking or self._parser.thinking
+        if self._parser.stopped:
             return [*events, Finished("stop", self.index)]
         return events + (self._finish(reason) if reason else [])
 
     def _finish(self, reason: str) -> list[Event]:
-        return [*self._deltas(self._passages.close()), Finished(reason, self.index)]
+        return [*self._deltas(self._parser.close()), Finished(reason, self.index)]
 
     def _deltas(self, passages: list[Passage]) -> list[Event]:
         return [Delta(p.text, self.index, p.thought, self._logprobs_before(p.end)) for p in passages]
@@ -54,7 +54,7 @@ class Choice:
         self._logprobs.append((self._written, self._logprob(token, own, alternatives)))
 
     def _logprob(self, token: int, value: float, top: tuple[TokenLogprob, ...] = ()) -> TokenLogprob:
-        raw = self._model.spelling.token_bytes(token)
+        raw = self._model.detokenizer.token_bytes(token)
         return TokenLogprob(raw.decode("utf-8", "replace"), max(value, -9999.0), tuple(raw), top)
 
     def _logprobs_before(self, end: int) -> tuple[TokenLogprob, ...]:

@@ -9,9 +9,9 @@ import math
 from collections import Counter, deque
 from collections.abc import Callable
 
-from ominix.engines import joints
-from ominix.engines.cuts import Clip
-from ominix.engines.loops import Loops
+from ominix.engines.speech import joining
+from ominix.engines.speech.chunking import Clip
+from ominix.engines.speech.repetition import RepetitionFilter
 from ominix.jobs import (
     Delta,
     Event,
@@ -50,7 +50,7 @@ class Part:
         self.audio_tokens = 0
         self._grammar = grammar
         self._limit = limit
-        self._loops = Loops()
+        self._loops = RepetitionFilter()
         self._logprobs: list[float] = []  # of the answer's text tokens, and of its end
         self._told = 0  # characters of the text
         self._told_tokens = 0
@@ -158,7 +158,7 @@ class Transcription:
         if not new:
             return []
         if begins:
-            new = joints.between(self._text, new) + new
+            new = joining.between(self._text, new) + new
         self._text += new
         return [Delta(new, logprobs=part.untold_logprobs() if self.job.logprobs else ())]
 

@@ -24,7 +24,7 @@ class Text(Protocol):
         ...
 
 
-class Spelling:
+class Detokenizer:
     """A tokenizer, read from its tokens to their text."""
 
     def __init__(self, tokenizer: TokenizerWrapper) -> None:
@@ -48,13 +48,13 @@ class Spelling:
 
 
 class _ByteText:
-    def __init__(self, spelling: Spelling, trims: bool) -> None:
-        self._spelling = spelling
+    def __init__(self, detokenizer: Detokenizer, trims: bool) -> None:
+        self._detokenizer = detokenizer
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._trims = trims  # until the first text: a leading space is the tokenizer's, not the answer's
 
     def add(self, token: int) -> str:
-        text = self._decoder.decode(self._spelling.token_bytes(token))
+        text = self._decoder.decode(self._detokenizer.token_bytes(token))
         if self._trims and text:
             self._trims = False
             return text.removeprefix(" ")

@@ -9,7 +9,7 @@ import pytest
 from mlx_lm.utils import load_tokenizer
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from ominix.engines.spelling import SPACE, Spelling, _byte_letters
+from ominix.engines.chat.detokenizer import SPACE, Detokenizer, _byte_letters
 
 WORDS = ["Hello", "world", "an", "em", "oji", ".", ","]
 
@@ -73,7 +73,7 @@ def test_pieces_add_up_to_what_the_tokenizer_decodes(tmp_path, kind):
     rng = random.Random(2)
     for _ in range(20):
         ids = random_ids(tokenizer, rng)
-        text = Spelling(tokenizer).text()
+        text = Detokenizer(tokenizer).text()
 
         assert ids
         assert "".join(text.add(token) for token in ids) == tokenizer.decode(ids)
@@ -84,16 +84,16 @@ def test_special_tokens_say_nothing(tmp_path, kind):
     tokenizer = wrapped(tmp_path, KINDS[kind]())
     end = tokenizer.convert_tokens_to_ids("<end>")
 
-    assert Spelling(tokenizer).text().add(end) == ""
-    assert Spelling(tokenizer).token_bytes(end) == b""
+    assert Detokenizer(tokenizer).text().add(end) == ""
+    assert Detokenizer(tokenizer).token_bytes(end) == b""
 
 
 def test_a_character_of_byte_tokens_comes_whole(tmp_path):
     tokenizer = wrapped(tmp_path, sentence_piece(trims=True))
-    text = Spelling(tokenizer).text()
+    text = Detokenizer(tokenizer).text()
 
     assert [text.add(byte) for byte in "é😀".encode()] == ["", "é", "", "", "", "😀"]
 
 
 def test_a_token_outside_the_vocabulary_says_nothing(tmp_path):
-    assert Spelling(wrapped(tmp_path, byte_level())).text().add(10**6) == ""
+    assert Detokenizer(wrapped(tmp_path, byte_level())).text().add(10**6) == ""

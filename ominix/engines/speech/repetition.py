@@ -12,7 +12,7 @@ _LONG = 200  # characters
 _LONG_COPIES = 10
 
 
-class Loops:
+class RepetitionFilter:
     """Text passes through; what may be part of a loop is held back."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import tiny_chat
 from mlx_lm.models.cache import ArraysCache, KVCache
 from tiny_chat import run, said, text, tokens
 
-from ominix.engines.prefixes import Prefixes
+from ominix.engines.chat.prefix_cache import PrefixCache
 from ominix.jobs import ChatDone, ChatJob, Sampling
 
 LETTERS = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})
@@ -149,7 +149,7 @@ def caches(n: int, *, trims: bool = True) -> list:
 
 
 def test_the_oldest_go_when_the_bound_is_reached():
-    prefixes = Prefixes(limit_bytes=10 * 2048)
+    prefixes = PrefixCache(limit_bytes=10 * 2048)
     for first in (100, 200, 300):
         prefixes.put([first, 1, 2, 3], caches(4))
 
@@ -159,7 +159,7 @@ def test_the_oldest_go_when_the_bound_is_reached():
 
 
 def test_what_was_used_lately_stays():
-    prefixes = Prefixes(limit_bytes=10 * 2048)
+    prefixes = PrefixCache(limit_bytes=10 * 2048)
     prefixes.put([100, 1, 2, 3], caches(4))
     prefixes.put([200, 1, 2, 3], caches(4))
     prefixes.take([100, 1, 2, 3, 4])
@@ -170,14 +170,14 @@ def test_what_was_used_lately_stays():
 
 
 def test_a_cache_beyond_the_bound_is_not_kept():
-    prefixes = Prefixes(limit_bytes=2048)
+    prefixes = PrefixCache(limit_bytes=2048)
     prefixes.put([1, 2, 3, 4], caches(4))
 
     assert prefixes.size_bytes == 0
 
 
 def test_a_longer_prefix_replaces_those_it_covers():
-    prefixes = Prefixes(limit_bytes=1 << 20)
+    prefixes = PrefixCache(limit_bytes=1 << 20)
     prefixes.put([1, 2], caches(2))
     prefixes.put([1, 2, 3, 4], caches(4))
     prefixes.put([1, 2, 3], caches(3))
@@ -187,7 +187,7 @@ def test_a_longer_prefix_replaces_those_it_covers():
 
 
 def test_taking_leaves_the_kept_cache_as_it_was():
-    prefixes = Prefixes(limit_bytes=1 << 20)
+    prefixes = PrefixCache(limit_bytes=1 << 20)
     prefixes.put([1, 2, 3, 4], caches(4))
 
     taken, size = prefixes.take([1, 2, 9])
@@ -200,7 +200,7 @@ def test_taking_leaves_the_kept_cache_as_it_was():
 
 
 def test_what_cannot_be_trimmed_serves_only_what_begins_with_all_of_it():
-    prefixes = Prefixes(limit_bytes=1 << 20)
+    prefixes = PrefixCache(limit_bytes=1 << 20)
     prefixes.put([1, 2, 3], caches(3, trims=False))
 
     assert prefixes.saves([1, 2, 3, 4]) == 3

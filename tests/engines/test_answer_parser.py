@@ -1,4 +1,4 @@
-"""Passages cut from text that arrives in any pieces."""
+"""AnswerParser cut from text that arrives in any pieces."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import random
 
 import pytest
 
-from ominix.engines.passages import Passages
+from ominix.engines.chat.parser import AnswerParser
 
 TAGS = ("<think>", "</think>")
 
 
 def cut(pieces, stops=(), tags=TAGS, thinking=False):
-    passages = Passages(stops, tags, thinking)
+    passages = AnswerParser(stops, tags, thinking)
     found = [p for piece in pieces for p in passages.add(piece)]
     found += passages.close()
     said = "".join(p.text for p in found if not p.thought)
@@ -51,13 +51,13 @@ def test_a_thought_may_be_open_from_the_start():
 
 
 def test_nothing_is_held_back_that_cannot_become_a_stop():
-    passages = Passages(["END"], None, False)
+    passages = AnswerParser(["END"], None, False)
 
     assert [p.text for piece in ("aE", "b", "EN", "E", "N") for p in passages.add(piece)] == ["a", "Eb", "EN"]
 
 
 def test_the_end_of_a_passage_counts_all_letters_before_it():
-    passages = Passages(["|"], TAGS, False)
+    passages = AnswerParser(["|"], TAGS, False)
 
     found = passages.add("<think>ab</think>cd|ef")
 

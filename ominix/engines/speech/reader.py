@@ -6,8 +6,8 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ominix.audio import decode
-from ominix.engines import cuts
-from ominix.engines.cuts import Clip
+from ominix.engines.speech import chunking
+from ominix.engines.speech.chunking import Clip
 from ominix.errors import JobRefused
 from ominix.models.qwen3_asr import features
 from ominix.models.qwen3_asr.features import Mel
@@ -18,7 +18,7 @@ MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float
 Heard = tuple[Clip, Mel | None]  # no frames of a clip that is silent throughout
 
 
-class Ear:
+class Reader:
     def __init__(self, thread: ThreadPoolExecutor, path: str) -> None:
         self._thread = thread
         self._clips = _listen(path)
@@ -48,7 +48,7 @@ class Ear:
 def _listen(path: str) -> Generator[Heard, None, None]:
     blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
     try:
-        for clip in cuts.clips(blocks):
+        for clip in chunking.clips(blocks):
             yield clip, features.log_mel(clip.samples) if clip.sound else None
     except FileNotFoundError:  # uploads are deleted when their client leaves
         raise JobRefused("the file is gone", param="file") from None

@@ -1,0 +1,23 @@
+"""The door to the chat engine: what has to happen before mlx is imported, happens here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ominix.engines import backend
+from ominix.engines.engine import Engine
+from ominix.jobs import EngineSpec
+
+log = logging.getLogger("ominix.chat")
+
+
+def load(spec: EngineSpec) -> Engine:
+    """Raises Unavailable for a folder that holds no model that can be served."""
+    found = backend.prepare()
+    log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
+    if found.advice:
+        log.warning("this is slow: %s", found.advice)
+    from ominix.engines.chat import chat_engine  # brings mlx, which must find the backend prepared
+
+    return chat_engine.load(Path(spec.path), spec.cache_bytes)
