@@ -161,6 +161,13 @@ def test_an_answer_that_loops_is_stopped(grammar, say):
     assert part.drawn < 200
 
 
+def test_an_answer_that_loops_before_it_has_named_a_language_is_shortened(grammar, say):
+    part = transcription(grammar).add(clip(0, 30))
+    say(part, "one two " * 100 + END)
+    assert part.finished
+    assert part.text.strip() == "one two one two one two"
+
+
 def test_logprobs_come_with_the_text_s_tokens_alone(grammar, say, vocabulary):
     job = transcription(grammar, logprobs=True)
     part = job.add(clip(0, 4))

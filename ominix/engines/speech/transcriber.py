@@ -24,7 +24,7 @@ from ominix.engines.speech.transcription import Limit, Part, Transcription, toke
 from ominix.errors import JobRefused
 from ominix.jobs import EngineSpec, Event, Job, Refused, TranscriptionJob
 from ominix.models.qwen3_asr import config, tokenizer, weights
-from ominix.models.qwen3_asr.features import Mel
+from ominix.models.qwen3_asr.features import SAMPLE_RATE_HZ, Mel
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
 
@@ -95,7 +95,9 @@ class Transcriber:
         before, after = self._prompt(job)
         transcription = Transcription(job, self._grammar, self._limit)
         probe = self._grammar.probe(job.language)
-        self._tasks[job_id] = Task(transcription, Reader(self._thread, job.path), before, after, probe)
+        self._tasks[job_id] = Task(
+            transcription, Reader(self._thread, job.path, job.cutting), before, after, probe
+        )
 
     def _prompt(self, job: TranscriptionJob) -> tuple[list[int], list[int]]:
         """The tokens around the audio. Of a context that is too long the end counts, as with Whisper."""
@@ -165,7 +167,7 @@ class Transcriber:
                 break
             task = min(tasks, key=lambda task: len(task.rows))
             part, mel = task.waiting[0]
-            seconds += part.clip.end - part.clip.start
+            seconds += len(part.clip.samples) / SAMPLE_RATE_HZ
             if chosen and seconds > _ENCODE_SECONDS:
                 break
             task.waiting.popleft()
