@@ -116,6 +116,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of the text, without the marks around it. Times in seconds from the start of the file."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of speech with its text. Times in seconds from the start of the file."""
 
@@ -127,6 +136,7 @@ class Segment:
     temperature: float = 0.0
     avg_logprob: float = 0.0
     no_speech_prob: float = 0.0
+    words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
 
 
 @dataclass(frozen=True)
