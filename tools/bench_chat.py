@@ -1,6 +1,6 @@
 """Chat through HTTP, side by side with mlx_lm.server on the same weights, in one run.
 
-    python tools/bench_chat.py [--model FOLDER] [--quick]
+    python tools/bench_chat.py [--model FOLDER] [--rounds N]
 
 FOLDER: default OMINIX_HOME/models/SmolLM2-135M-Instruct (tools/fetch_smollm2). Each server runs alone, one
 after the other. Peers: mlx_lm.server as it is installed, on the folder and on a float32 copy of it; and with
@@ -154,10 +154,13 @@ def ask(port: int, model: str, messages: list[dict], max_tokens: int) -> list[fl
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
-    arrivals = []
+    arrivals, ends = [], set()
     for line in answer:
-        if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["delta"].get("content"):
-            arrivals.append(time.perf_counter() - begun)
+        if line.startswith(b"data: {") and (choices := json.loads(line[6:])["choices"]):
+            ends.add(choices[0]["finish_reason"])
+            if choices[0]["delta"].get("content"):
+                arrivals.append(time.perf_counter() - begun)
+    assert "length" in ends, ends  # as many tokens as were asked for
     return arrivals
 
 
@@ -167,11 +170,10 @@ def decode_speed(arrivals: list[float]) -> float:
 
 def batch(port: int, model: str, seed: int) -> float:
     """Tokens a second of CLIENTS requests at once, prefill included."""
-    counts: list[int] = []
 
     def one(index: int) -> None:
         text = prompt(seed * CLIENTS + index + 1000, 20 + 10 * index)
-        counts.append(len(ask(port, model, [user(text)], CLIENT_TOKENS)))
+        ask(port, model, [user(text)], CLIENT_TOKENS)
 
     threads = [threading.Thread(target=one, args=(i,)) for i in range(CLIENTS)]
     begun = time.perf_counter()
@@ -179,7 +181,7 @@ def batch(port: int, model: str, seed: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - begun)
+    return CLIENTS * CLIENT_TOKENS / (time.perf_counter() - begun)
 
 
 def second_turn(port: int, model: str, seed: int) -> tuple[float, float]:
