@@ -48,6 +48,7 @@ class TranscriptionJob:
     context: str = ""  # names and words that are likely to occur
     temperature: float = 0.0
     logprobs: bool = False  # deltas carry each token's
+    aligner: str | None = None  # the folder of the model that times words; None: nobody asks for words
 
 
 Job = ChatJob | TranscriptionJob
@@ -105,6 +106,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of the text, without the marks around it. Times in seconds from the start of the file."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of speech with its text. Times in seconds from the start of the file."""
 
@@ -116,6 +126,7 @@ class Segment:
     temperature: float = 0.0
     avg_logprob: float = 0.0
     no_speech_prob: float = 0.0
+    words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
 
 
 @dataclass(frozen=True)
