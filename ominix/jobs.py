@@ -59,6 +59,7 @@ class TranscriptionJob:
     temperature: float = 0.0
     logprobs: bool = False  # deltas carry each token's
     cutting: Cutting = Cutting()
+    aligner: str | None = None  # the folder of the model that times words; None: nobody asks for words
 
 
 Job = ChatJob | TranscriptionJob

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ominix.formats import subtitles
-from ominix.jobs import Delta, Event, Segment, TokenLogprob, TranscriptionDone
+from ominix.jobs import Delta, Event, Segment, TokenLogprob, TranscriptionDone, Word
 
 SEEK_HZ = 100  # Whisper's `seek` counts frames of 10 ms
 
@@ -40,10 +40,10 @@ def as_json(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
     return {**body, "logprobs": list(map(_logprob, transcript.logprobs))} if logprobs else body
 
 
-def as_verbose_json(transcript: Transcript) -> dict[str, Any]:
+def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str, Any]:
     """The `transcription_verbose` object."""
     done = transcript.done
-    return {
+    body = {
         "task": "transcribe",
         "language": done.language or "",
         "duration": done.duration_seconds,
@@ -51,6 +51,7 @@ def as_verbose_json(transcript: Transcript) -> dict[str, Any]:
         "segments": [_segment(s) for s in transcript.segments],
         "usage": _usage(transcript),
     }
+    return {**body, "words": [_word(w) for s in transcript.segments for w in s.words]} if words else body
 
 
 def as_text(transcript: Transcript) -> str:
@@ -79,7 +80,8 @@ def stream_event(event: Event) -> dict[str, Any] | None:
         return {**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body
     if isinstance(event, Segment):
         head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": ""}
-        return {**_segment(event), **head}
+        words = {"words": list(map(_word, event.words))} if event.words else {}
+        return {**_segment(event), **head, **words}
     if isinstance(event, TranscriptionDone):
         facts = {"language": event.language or "", "duration": event.duration_seconds}
         return {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
@@ -114,6 +116,10 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "compression_ratio": compression_ratio(segment.text),
         "no_speech_prob": segment.no_speech_prob,
     }
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {"word": word.text, "start": word.start, "end": word.end}
 
 
 def compression_ratio(text: str) -> float:

@@ -35,6 +35,11 @@ class Clip:
     end: float
     samples: Samples  # its speech, with a margin
     sound: tuple[float, float] | None  # where the speech begins and ends; None: nobody speaks
+    heard_from: float  # the time of the first sample
+
+    @property
+    def heard_until(self) -> float:
+        return self.heard_from + len(self.samples) / SAMPLE_RATE_HZ
 
 
 def clips(blocks: Iterable[Samples], cutting: Cutting | None = None) -> Iterator[Clip]:
@@ -115,14 +120,17 @@ class _Chunker:
 
     def _clip(self, first: int, last: int, sound: Span | None) -> Clip:
         begin, stop = first * FRAME, min(last * FRAME, len(self._kept))
-        start, end = (self._position + begin) / SAMPLE_RATE_HZ, (self._position + stop) / SAMPLE_RATE_HZ
+        start, end = self._time(begin), self._time(stop)
         if sound is None:
-            return Clip(start, end, self._kept[:0], None)
+            return Clip(start, end, self._kept[:0], None, start)
         margin = round(self._cutting.padding_seconds * FRAMES_A_SECOND)
-        heard = self._kept[max(begin, (sound[0] - margin) * FRAME) : min(stop, (sound[1] + _TAIL) * FRAME)]
-        offset = self._position / SAMPLE_RATE_HZ
-        times = offset + sound[0] / FRAMES_A_SECOND, min(end, offset + sound[1] / FRAMES_A_SECOND)
-        return Clip(start, end, heard, times)
+        heard = max(begin, (sound[0] - margin) * FRAME)
+        samples = self._kept[heard : min(stop, (sound[1] + _TAIL) * FRAME)]
+        times = self._time(sound[0] * FRAME), min(end, self._time(sound[1] * FRAME))
+        return Clip(start, end, samples, times, self._time(heard))
+
+    def _time(self, sample: int) -> float:
+        return (self._position + sample) / SAMPLE_RATE_HZ
 
 
 def quietest(samples: Samples) -> int:
