@@ -163,6 +163,7 @@ def test_blocks_are_even_and_lose_nothing(file):
     assert np.abs(np.concatenate(blocks) - wanted).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_an_hour_takes_no_more_memory_than_a_minute(file):
     header = written(np.zeros(1, np.int16), 16_000, "WAV")[:44]
     with file.open("wb") as out:  # sparse: zeros that take no disk

@@ -208,6 +208,7 @@ def test_a_movie_whose_media_lie_elsewhere(file, reference):
     assert "refers to another file" in refusal(file, data)
 
 
+@pytest.mark.slow
 def test_endless_boxes(file):
     data = BRAND + SOUND + box(b"moov", box(b"free") * 300_001)
     assert "more than 300000 boxes" in refusal(file, data)

@@ -74,6 +74,7 @@ def test_a_taken_port_is_said_in_one_line(serve, tmp_path):
     assert "in use" in second.stderr
 
 
+@pytest.mark.slow
 def test_another_address_needs_a_key_or_the_word_insecure(tmp_path):
     command = [sys.executable, "-m", "ominix", "--home", str(tmp_path), "serve", "--host", "0.0.0.0"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=30)
@@ -81,6 +82,7 @@ def test_another_address_needs_a_key_or_the_word_insecure(tmp_path):
     assert "--api-key" in refused.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "reason"), [("segfault", "SIGSEGV"), ("raise", "RuntimeError"), ("hang", "sign of life")]
 )
@@ -114,6 +116,7 @@ def test_a_model_that_cannot_start_is_503_and_shows_in_health(serve):
     assert server.request("GET", "/livez")[0] == 200
 
 
+@pytest.mark.slow
 def test_health_tells_of_a_stall(serve):
     server = serve("--scripted", "--stall-seconds", "4")
     server.chat("hello")
@@ -140,6 +143,7 @@ def test_a_client_that_leaves_cancels_its_job(serve, kind):
     assert time.monotonic() - begun < 1.0  # measured: 0.1 s
 
 
+@pytest.mark.slow
 def test_200_clients_on_one_worker(serve):
     server = serve("--scripted", "--jobs-per-worker", "8")
     server.chat("hello")
@@ -158,6 +162,7 @@ def test_200_clients_on_one_worker(serve):
     assert statistics.median(health) < 1.0  # measured: 5 to 30 ms; the bound is against hangs
 
 
+@pytest.mark.slow
 def test_sigterm_lets_running_jobs_finish(serve):
     server = serve("--scripted", "--drain-seconds", "20")
     server.chat("hello")
@@ -173,6 +178,7 @@ def test_sigterm_lets_running_jobs_finish(serve):
     assert not any(worker.is_running() for worker in workers)
 
 
+@pytest.mark.slow
 def test_the_drain_time_ends_and_clients_hear_why(serve):
     server = serve("--scripted", "--drain-seconds", "0.5")
     server.chat("hello")
@@ -185,6 +191,7 @@ def test_the_drain_time_ends_and_clients_hear_why(serve):
     assert server.process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_a_killed_server_leaves_no_workers(serve):
     server = serve("--scripted")
     server.chat("hello")
@@ -237,6 +244,7 @@ def test_a_wrong_method_says_which_are_right(shared_server):
     assert body["error"]["code"] == "method_not_allowed"
 
 
+@pytest.mark.slow
 def test_bodies_may_come_in_chunks_and_after_100_continue(shared_server):
     data = json.dumps(HELLO).encode()
     chunked = b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data)
@@ -247,6 +255,7 @@ def test_bodies_may_come_in_chunks_and_after_100_continue(shared_server):
     assert b'"hello0 hello1 hello2 "' in answer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_past_the_limit_is_413(serve, chunked):
     server = serve("--scripted", "--max-upload-mib", "0.01")

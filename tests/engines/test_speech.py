@@ -221,6 +221,7 @@ def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
     assert engine.step() == []
 
 
+@pytest.mark.slow
 def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     """Four may be answered, two wait and one be decoded: the rest is not read yet."""
     engine = transcriber.Transcriber(model, Grammar(tokenizer.load(GOLDEN)), rows=4)
