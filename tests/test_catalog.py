@@ -73,7 +73,9 @@ def test_names_find_their_model(folder, name, model_id):
     assert Catalog(folder, {"gpt-4": "llama"}).get(name).id == model_id
 
 
-@pytest.mark.parametrize("name", ["", "LLAMA", "nope", "../llama/..", ".hidden", "\x00"])
+@pytest.mark.parametrize(
+    "name", ["", "LLAMA", "nope", "../llama/..", ".hidden", "\x00", "../x/llama", "a/b/llama"]
+)
 def test_unknown_names_are_told_what_is_there(folder, name):
     with pytest.raises(ModelNotFound, match=r"Models here: .*llama"):
         Catalog(folder).get(name)
