@@ -84,6 +84,7 @@ def test_a_stream(call):
     *spoken, usage = chunks
     assert "".join(chunk.choices[0].delta.content or "" for chunk in spoken) == "hello0 hello1 hello2 "
     assert spoken[0].choices[0].delta.role == "assistant"
+    assert spoken[-1].choices[0].delta.model_dump(exclude_unset=True) == {}
     reasons = [chunk.choices[0].finish_reason for chunk in spoken]
     assert reasons == [None] * (len(reasons) - 1) + ["length"]
     assert (usage.choices, usage.usage.total_tokens) == ([], 4)

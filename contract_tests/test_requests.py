@@ -10,6 +10,10 @@ import time
 import pytest
 from serving import eventually
 
+from ominix import schemas
+from ominix.jobs import ChatJob
+from ominix.resources.chat_completions import chat_job
+
 CHAT = "/v1/chat/completions"
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
@@ -64,7 +68,6 @@ def test_harmless_fields_are_ignored(shared_server, fields):
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"n": 9}, "n"),
         ({"modalities": ["text", "audio"]}, "modalities[1]"),
         ({"tools": [TOOL]}, "tools"),
         ({"functions": [TOOL["function"]]}, "functions"),
@@ -74,8 +77,7 @@ def test_harmless_fields_are_ignored(shared_server, fields):
 )
 def test_what_would_change_the_answer_is_refused_by_name(shared_server, fields, param):
     status, found, code = refusal(shared_server.chat("hello", **fields))
-    assert (status, found) == (400, param)
-    assert code in ("unsupported_parameter", "unsupported_value", "invalid_value")
+    assert (status, found, code) == (400, param, "unsupported_parameter")
 
 
 @pytest.mark.contract("chat.roles")
@@ -91,6 +93,28 @@ def test_roles(shared_server):
     assert said(answer) == "five"
     assert answer[2]["usage"]["prompt_tokens"] == 6
     assert refusal(turns(shared_server, [{"role": "bot", "content": "x"}]))[:2] == (400, "messages[0].role")
+    merged, *others = job(messages=messages).messages
+    assert merged == {"role": "system", "content": "one\n\nthree"}
+    assert [turn["role"] for turn in others] == ["user", "assistant", "tool"]
+
+
+def job(**fields) -> ChatJob:
+    """What the model's process is told."""
+    hello = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    return chat_job(schemas.checked("chat_completion_request", {**hello, **fields}))
+
+
+@pytest.mark.contract("chat.stop", "chat.seed", "chat.penalties")
+def test_what_shapes_the_answer_reaches_the_model():
+    assert job(stop="a").stop == ("a",)
+    assert job(stop=["a", "b", "c", "d"]).stop == ("a", "b", "c", "d")
+    assert job().stop == ()
+    penalties = {"frequency_penalty": 0.5, "presence_penalty": -0.5}
+    sampling = job(temperature=0, top_p=0.9, seed=7, logit_bias={"12": -100}, **penalties).sampling
+    assert (sampling.temperature, sampling.top_p, sampling.seed) == (0.0, 0.9, 7)
+    assert (sampling.frequency_penalty, sampling.presence_penalty) == (0.5, -0.5)
+    assert sampling.logit_bias == {12: -100.0}
+    assert job().sampling.seed is None
 
 
 @pytest.mark.contract("chat.content")
@@ -99,6 +123,7 @@ def test_content_in_every_form(shared_server):
     assert said(turns(shared_server, [{"role": "user", "content": parts}])) == "twofold"
     before = [{"role": "assistant"}, {"role": "assistant", "content": None}, {"role": "user", "content": ""}]
     assert said(turns(shared_server, [*before, {"role": "user", "content": "say x"}])) == "x"
+    assert [turn["content"] for turn in job(messages=before).messages] == ["", "", ""]
     for part in (IMAGE, {"type": "input_audio", "input_audio": {}}, {"type": "file", "file": {}}):
         found = refusal(turns(shared_server, [{"role": "user", "content": [parts[0], part]}]))
         assert found[:2] == (400, "messages[0].content[1].type")
@@ -125,13 +150,27 @@ def test_the_newer_name_wins(shared_server):
     assert shared_server.chat("say a b")[2]["choices"][0]["finish_reason"] == "stop"
 
 
+@pytest.mark.contract("chat.answer.head")
+def test_each_answer_has_an_id_of_its_own(shared_server):
+    ids = [shared_server.chat("say x")[2]["id"] for _ in range(3)]
+    assert len(set(ids)) == 3
+
+
+@pytest.mark.contract("audio.words")
+def test_word_times_are_refused_by_name(shared_server):
+    fields = {"response_format": "verbose_json", "timestamp_granularities": ["word"], "file_path": "/a.wav"}
+    status, param, code = refusal(shared_server.request("POST", "/v1/audio/transcriptions", fields))
+    assert (status, param, code) == (400, "timestamp_granularities[0]", "unsupported_parameter")
+
+
 @pytest.mark.contract("chat.choices")
 @pytest.mark.parametrize("n", [1, 8])
 def test_so_many_choices(shared_server, n):
     body = shared_server.chat("hello", n=n, max_tokens=2)[2]
     assert [choice["index"] for choice in body["choices"]] == list(range(n))
     assert body["usage"]["completion_tokens"] == 2 * n
-    assert refusal(shared_server.chat("hello", n=0))[:2] == (400, "n")
+    for wrong in (0, 9):
+        assert refusal(shared_server.chat("hello", n=wrong))[:2] == (400, "n")
 
 
 @pytest.mark.contract("chat.logprobs")
