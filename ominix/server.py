@@ -113,6 +113,7 @@ class Server:
             return
         self._pool.draining = True
         self._stop_at = time.monotonic() + self._config.drain_seconds
+        self._waitress.pull_trigger()  # a signal alone does not end the loop's poll
         jobs = self._pool.jobs_aboard
         if jobs:
             log.warning("stopping: waiting for %d running jobs; again to stop at once", jobs)

@@ -1,10 +1,10 @@
 """Chat through HTTP, side by side with mlx_lm.server on the same weights, in one run.
 
-    python tools/bench_chat.py [--model FOLDER] [--quick]
+    python tools/bench_chat.py [--model FOLDER] [--rounds N] [--skip-installed]
 
-FOLDER: default OMINIX_HOME/models/SmolLM2-135M-Instruct (tools/fetch_smollm2). Each server runs alone, one
-after the other. Peers: mlx_lm.server as it is installed, on the folder and on a float32 copy of it; and with
-the same OpenBLAS preloaded, on the float32 copy. Prints the figures, and the ratios to each peer.
+FOLDER: default OMINIX_HOME/models/SmolLM2-135M-Instruct (tools/fetch_smollm2). Peers: mlx_lm.server as it is
+installed, on the folder and on a float32 copy of it; and with the same OpenBLAS preloaded, on the float32
+copy; ominix runs on that library too. Prints the figures, and the ratios to each peer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 WORDS = ("river", "stone", "cloud", "market", "winter", "garden", "engine", "letter", "window", "silver")
@@ -35,20 +35,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     home = Path(os.environ.get("OMINIX_HOME", "~/.ominix")).expanduser()
     parser.add_argument("--model", type=Path, default=home / "models" / "SmolLM2-135M-Instruct")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="the slow ones get one")
+    parser.add_argument("--skip-installed", action="store_true", help="not the slow ones without OpenBLAS")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temp:
+    with tempfile.TemporaryDirectory() as temp, contextlib.ExitStack() as running:
         float32 = dequantized(options.model, Path(temp) / "float32")
         blas = _blas()
-        runs = {
-            "ominix": (ominix(options.model), options.model.name),
+        slow = {} if options.skip_installed else {
             "mlx_lm.server, as installed": (peer(options.model, None), str(options.model)),
             "mlx_lm.server, as installed, float32": (peer(float32, None), str(float32)),
-            "mlx_lm.server, OpenBLAS, float32": (peer(float32, blas), str(float32)),
-        }
-        figures = {name: measured(start, model, options.rounds) for name, (start, model) in runs.items()}
-        direct = batch_generator_alone(float32, blas, options.rounds)
-    report(figures, direct)
+        }  # fmt: skip
+        figures = {}
+        for name, (start, model) in slow.items():
+            with start as port:
+                figures[name] = median([measured(port, model, 0)])
+        ours = running.enter_context(ominix(options.model, blas)), options.model.name
+        theirs = running.enter_context(peer(float32, blas)), str(float32)
+        alone = running.enter_context(batch_generator(float32, blas))
+        rounds: dict[str, list[dict[str, float]]] = {"ominix": [], "mlx_lm.server, OpenBLAS, float32": []}
+        direct = [alone(0)]
+        for i in range(options.rounds):  # in turns, so that a busy machine hurts all
+            for name, (port, model) in zip(rounds, (ours, theirs), strict=True):
+                rounds[name].append(measured(port, model, i))
+            direct.append(alone(i))
+    figures |= {name: median(found) for name, found in rounds.items()}
+    report(figures, statistics.median(direct[1:]))
+
+
+def median(rounds: list[dict[str, float]]) -> dict[str, float]:
+    return {column: statistics.median(found[column] for found in rounds) for column in rounds[0]}
 
 
 def report(figures: dict[str, dict[str, float]], direct: float) -> None:
@@ -105,10 +120,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ominix(folder: Path):
+def ominix(folder: Path, blas: str):
     port = _free_port()
     home = str(folder.parents[1])
-    return serving([sys.executable, "-m", "ominix", "--home", home, "serve", "--port", str(port)], port, {})
+    command = [sys.executable, "-m", "ominix", "--home", home, "serve", "--port", str(port)]
+    return serving(command, port, {"LD_PRELOAD": blas})
 
 
 def peer(folder: Path, blas: str | None):
@@ -117,20 +133,18 @@ def peer(folder: Path, blas: str | None):
     return serving(command, port, {"LD_PRELOAD": blas} if blas else {})
 
 
-def measured(start, model: str, rounds: int) -> dict[str, float]:
-    with start as port:
-        ask(port, model, [user("Say hello.")], 8)
-        decode = [decode_speed(ask(port, model, [user(f"Tell a long story, number {i}.")], DECODE_TOKENS))
-                  for i in range(rounds)]  # fmt: skip
-        first = [ask(port, model, [user(prompt(i, PROMPT_WORDS))], 4)[0] for i in range(rounds)]
-        total = [batch(port, model, i) for i in range(rounds)]
-        cold, warm = zip(*(second_turn(port, model, i) for i in range(rounds)), strict=True)
+def measured(port: int, model: str, turn: int) -> dict[str, float]:
+    ask(port, model, [user("Say hello.")], 8)
+    story = ask(port, model, [user(f"Tell a long story, number {turn}.")], DECODE_TOKENS)
+    first = ask(port, model, [user(prompt(turn, PROMPT_WORDS))], 4)[0]
+    total = batch(port, model, turn)
+    cold, warm = second_turn(port, model, turn)
     return {
-        "decode tok/s": statistics.median(decode),
-        "TTFT 500 s": statistics.median(first),
-        f"{CLIENTS} clients tok/s": statistics.median(total),
-        "cold TTFT s": statistics.median(cold),
-        "2nd turn TTFT s": statistics.median(warm),
+        "decode tok/s": decode_speed(story),
+        "TTFT 500 s": first,
+        f"{CLIENTS} clients tok/s": total,
+        "cold TTFT s": cold,
+        "2nd turn TTFT s": warm,
     }
 
 
@@ -154,10 +168,13 @@ def ask(port: int, model: str, messages: list[dict], max_tokens: int) -> list[fl
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     assert answer.status == 200, answer.read()
-    arrivals = []
+    arrivals, ends = [], set()
     for line in answer:
-        if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["delta"].get("content"):
-            arrivals.append(time.perf_counter() - begun)
+        if line.startswith(b"data: {") and (choices := json.loads(line[6:])["choices"]):
+            ends.add(choices[0]["finish_reason"])
+            if choices[0]["delta"].get("content"):
+                arrivals.append(time.perf_counter() - begun)
+    assert "length" in ends, ends  # as many tokens as were asked for
     return arrivals
 
 
@@ -167,11 +184,10 @@ def decode_speed(arrivals: list[float]) -> float:
 
 def batch(port: int, model: str, seed: int) -> float:
     """Tokens a second of CLIENTS requests at once, prefill included."""
-    counts: list[int] = []
 
     def one(index: int) -> None:
         text = prompt(seed * CLIENTS + index + 1000, 20 + 10 * index)
-        counts.append(len(ask(port, model, [user(text)], CLIENT_TOKENS)))
+        ask(port, model, [user(text)], CLIENT_TOKENS)
 
     threads = [threading.Thread(target=one, args=(i,)) for i in range(CLIENTS)]
     begun = time.perf_counter()
@@ -179,7 +195,7 @@ def batch(port: int, model: str, seed: int) -> float:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(counts) / (time.perf_counter() - begun)
+    return CLIENTS * CLIENT_TOKENS / (time.perf_counter() - begun)
 
 
 def second_turn(port: int, model: str, seed: int) -> tuple[float, float]:
@@ -190,34 +206,43 @@ def second_turn(port: int, model: str, seed: int) -> tuple[float, float]:
     return cold, ask(port, model, answered, 8)[0]
 
 
-def batch_generator_alone(folder: Path, blas: str, rounds: int) -> float:
-    """The same batches through mlx_lm's BatchGenerator, without a server."""
+@contextlib.contextmanager
+def batch_generator(folder: Path, blas: str) -> Iterator[Callable[[int], float]]:
+    """The same batches through mlx_lm's BatchGenerator, without a server: tokens a second of round N."""
     script = f"""
-import statistics, sys, time
+import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import bench_chat as b
 from mlx_lm import load
 from mlx_lm.generate import BatchGenerator
 model, tokenizer = load({str(folder)!r})
-def run(seed):
-    texts = [b.prompt(seed * b.CLIENTS + i + 1000, 20 + 10 * i) for i in range(b.CLIENTS)]
-    prompts = [tokenizer.apply_chat_template([b.user(t)], add_generation_prompt=True) for t in texts]
+for line in sys.stdin:
+    seeds = [int(line) * b.CLIENTS + i + 1000 for i in range(b.CLIENTS)]
+    texts = [b.prompt(seed, 20 + 10 * i) for i, seed in enumerate(seeds)]
     generator = BatchGenerator(model, max_tokens=b.CLIENT_TOKENS)
     begun = time.perf_counter()
+    prompts = [tokenizer.apply_chat_template([b.user(t)], add_generation_prompt=True) for t in texts]
     generator.insert(prompts)
     count = 0
     while count < b.CLIENTS * b.CLIENT_TOKENS:
-        responses = generator.next()
-        count += sum(1 for part in responses if isinstance(part, list) for r in part if hasattr(r, "token"))
-    return count / (time.perf_counter() - begun)
-run(77)
-print(statistics.median(run(i) for i in range({rounds})))
+        count += len(generator.next()[1])
+    print(count / (time.perf_counter() - begun), flush=True)
 """
     env = {**os.environ, "LD_PRELOAD": blas}
-    shown = subprocess.run(
-        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True
-    )
-    return float(shown.stdout.split()[-1])
+    pipe = subprocess.PIPE
+    child = subprocess.Popen([sys.executable, "-c", script], env=env, stdin=pipe, stdout=pipe, text=True)
+
+    def alone(turn: int) -> float:
+        assert child.stdin and child.stdout
+        child.stdin.write(f"{turn}\n")
+        child.stdin.flush()
+        return float(child.stdout.readline())
+
+    try:
+        yield alone
+    finally:
+        child.kill()
+        child.wait()
 
 
 if __name__ == "__main__":

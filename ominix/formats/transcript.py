@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ominix.formats import subtitles
 from ominix.jobs import Delta, Event, Segment, TokenLogprob, TranscriptionDone, Word
 
 SEEK_HZ = 100  # Whisper's `seek` counts frames of 10 ms
@@ -58,18 +59,11 @@ def as_text(transcript: Transcript) -> str:
 
 
 def as_srt(transcript: Transcript) -> str:
-    cues = [
-        f"{number}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n{_line(s.text)}\n"
-        for number, s in enumerate(transcript.segments, start=1)
-    ]
-    return "\n".join(cues)
+    return subtitles.as_srt(transcript.segments, transcript.done.duration_seconds)
 
 
 def as_vtt(transcript: Transcript) -> str:
-    cues = [
-        f"{_clock(s.start, '.')} --> {_clock(s.end, '.')}\n{_line(s.text)}\n" for s in transcript.segments
-    ]
-    return "\n".join(["WEBVTT\n", *cues])
+    return subtitles.as_vtt(transcript.segments, transcript.done.duration_seconds)
 
 
 # response_format -> text/plain body
@@ -112,7 +106,7 @@ def _tokens(done: TranscriptionDone) -> dict[str, Any]:
 def _segment(segment: Segment) -> dict[str, Any]:
     return {
         "id": segment.id,
-        "seek": int(segment.start * SEEK_HZ),
+        "seek": round(segment.start * SEEK_HZ),
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
@@ -136,15 +130,3 @@ def compression_ratio(text: str) -> float:
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
     return {"token": entry.token, "logprob": entry.logprob, "bytes": list(entry.token_bytes)}
-
-
-def _clock(seconds: float, point: str) -> str:
-    milliseconds = round(seconds * 1000)
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
-
-
-def _line(text: str) -> str:
-    """One line; an arrow would end a cue."""
-    return " ".join(text.split()).replace("-->", "->")

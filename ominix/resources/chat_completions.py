@@ -56,8 +56,17 @@ def chat_job(fields: JsonObject) -> ChatJob:
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
         n=int(fields["n"]),
         top_logprobs=int(fields.get("top_logprobs", 0)) if fields["logprobs"] else None,
-        template_options=fields.get("chat_template_kwargs", {}),
+        template_options=_template_options(fields),
     )
+
+
+def _template_options(fields: JsonObject) -> JsonObject:
+    """Some templates read an effort, others a switch; what a client sets for its template goes first."""
+    effort = fields.get("reasoning_effort")
+    known = {"reasoning_effort": effort} if effort else {}
+    if effort == "none":
+        known["enable_thinking"] = False
+    return known | dict(fields.get("chat_template_kwargs", {}))
 
 
 def _sampling(fields: JsonObject) -> Sampling:

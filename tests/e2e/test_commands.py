@@ -117,6 +117,7 @@ def test_chat_streams_and_ctrl_c_stops_the_answer_alone(shared_server):
     assert terminal.end() == 0
 
 
+@pytest.mark.slow
 def test_doctor_names_backend_and_packages(tmp_path):
     argv = [sys.executable, "-m", "ominix", "--home", str(tmp_path), "doctor", "--port", "9"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
@@ -125,6 +126,7 @@ def test_doctor_names_backend_and_packages(tmp_path):
     assert "server: none at http://127.0.0.1:9" in done.stdout
 
 
+@pytest.mark.slow
 def test_quantize_makes_a_new_folder_once(tmp_path):
     golden = Path(__file__).parents[1] / "golden"
     models = tmp_path / "models"

@@ -57,6 +57,7 @@ def test_the_batch_answers_as_the_plain_generator_does(model, prompts):
         assert tokens == [token for token, _ in plain]
 
 
+@pytest.mark.slow
 def test_a_sequence_that_joins_later_disturbs_nobody(model, prompts):
     generator = BatchGenerator(model, max_tokens=ANSWER)
     found = {}
@@ -88,6 +89,7 @@ def test_removing_a_sequence_leaves_the_others_as_they_are(model, prompts):
     assert [found[uids[i]] for i in (1, 3)] == [want[i][0] for i in (1, 3)]
 
 
+@pytest.mark.slow
 def test_a_kept_cache_continues_a_conversation(model, prompts):
     """Turn two on turn one's cache, in company, twice: as if all had been read at once."""
     [(said, _, kept)] = answers(model, [prompts[1]])

@@ -104,6 +104,7 @@ def test_a_closed_stream_cancels_its_job(pool):
     drain(pool.submit(A, chat("hello")))  # the worker is idle and well
 
 
+@pytest.mark.slow
 def test_the_least_recently_used_idle_model_makes_room():
     pool = Pool(jobs_per_worker=2, stall_seconds=5.0)
     try:

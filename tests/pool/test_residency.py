@@ -77,6 +77,7 @@ def test_a_pinned_model_stays(pool_of):
     assert pool.loaded() == {"a"}
 
 
+@pytest.mark.slow
 def test_an_idle_model_goes_and_a_busy_one_stays(pool_of):
     pool = pool_of(keep_alive_seconds=0.3)
     drain(pool.submit(A, chat("hello")))

@@ -209,6 +209,7 @@ def test_a_disk_that_fills_up_keeps_what_it_has(hub, tmp_path):
     assert run(resource.RLIM_INFINITY)[-1] == {"state": "ready"}
 
 
+@pytest.mark.slow
 def test_a_file_longer_than_listed_does_not_fill_the_disk(hub, refused, tmp_path):
     hub.add("a/tiny", model_files(40_000_000))
     hub.faults.sizes[WEIGHTS] = 1000

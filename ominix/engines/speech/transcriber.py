@@ -24,7 +24,7 @@ from ominix.engines.speech.transcription import Limit, Part, Transcription, toke
 from ominix.errors import JobRefused
 from ominix.jobs import EngineSpec, Event, Job, Refused, TranscriptionJob
 from ominix.models.qwen3_asr import config, tokenizer, weights
-from ominix.models.qwen3_asr.features import Mel
+from ominix.models.qwen3_asr.features import SAMPLE_RATE_HZ, Mel
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
 
@@ -101,7 +101,7 @@ class Transcriber:
         before, after = self._prompt(job)
         transcription = Transcription(job, self._grammar, self._limit)
         probe = self._grammar.probe(job.language)
-        reader = Reader(self._thread, job.path)
+        reader = Reader(self._thread, job.path, job.cutting)
         self._tasks[job_id] = Task(transcription, reader, before, after, probe, aligner)
 
     def _aligner(self, job: TranscriptionJob) -> Aligner | None:
@@ -184,7 +184,7 @@ class Transcriber:
                 break
             task = min(tasks, key=lambda task: len(task.rows))
             part, mel = task.waiting[0]
-            seconds += part.clip.end - part.clip.start
+            seconds += len(part.clip.samples) / SAMPLE_RATE_HZ
             if chosen and seconds > _ENCODE_SECONDS:
                 break
             task.waiting.popleft()
@@ -267,4 +267,4 @@ class Transcriber:
 
 def _spoken(part: Part) -> Spoken:
     assert part.mel is not None
-    return Spoken(part.mel, part.text, part.answer.language, part.clip.start, part.clip.end)
+    return Spoken(part.mel, part.text, part.answer.language, part.clip.heard_from, part.clip.heard_until)

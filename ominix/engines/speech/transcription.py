@@ -89,7 +89,9 @@ class Part:
             self._finish()
 
     def _finish(self) -> None:
-        self.text += self._loops.feed(self.answer.end()) + self._loops.end()
+        for character in self.answer.end():  # one by one: an answer that has no <asr_text> comes all at once
+            self.text += self._loops.feed(character)
+        self.text += self._loops.end()
         self.finished = True
 
     def tokens_of(self, first: int, last: int) -> range:
