@@ -6,27 +6,22 @@ what is wrong with it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ominix.config import REPOSITORIES, SPEECH_ALIASES
+from ominix.config import ALIGNER_ALIAS, REPOSITORIES, SPEECH_ALIASES
 from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
 from ominix.records import Record, Records
+from ominix.tasks import task_of
 
-# model_type -> task; what is not here is a chat model if mlx-lm has a module of that name.
-TASKS = {"qwen3_asr": "speech", "minicpm_sala": "chat", "qwen3_forced_aligner": "aligner"}
 ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
-# Aligners share qwen3_asr's model_type; these of their `architectures` tell them apart.
-ALIGNERS = ("ForcedAligner", "ForTokenClassification")
-# Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).
-REMAPPED = {"mistral", "llava", "phi-msft", "falcon_mamba", "kimi_k2", "minimax_m2", "iquestcoder"}
-# The speech model that comes with the package: the default until a real one is installed.
-EMBEDDED = Path(__file__).parent / "embedded" / "tiny-asr"
+ALIGNER_NOTE = "gives words their times; a speech model loads it when a request asks for words"
+# What comes with the package: the speech model is the default until a real one is installed.
+EMBEDDED = (Path(__file__).parent / "embedded" / "tiny-asr",)
 EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
 MAX_CONFIG_BYTES = 4 << 20
 OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
@@ -36,6 +31,7 @@ SCRIPTED = {
     "scripted-2": ("chat", Path()),
     "scripted-broken": ("chat", Path("broken")),
     "scripted-speech": ("speech", Path()),
+    "scripted-aligner": ("aligner", Path()),
 }
 
 
@@ -66,7 +62,7 @@ class Catalog:
         aliases: dict[str, str] | None = None,
         *,
         records: Records | None = None,
-        embedded: Path | None = None,
+        embedded: Sequence[Path] = (),
         scripted: bool = False,
     ) -> None:
         """`aliases`: names for ids or repositories, beside those of REPOSITORIES."""
@@ -80,9 +76,10 @@ class Catalog:
         records = self._known()
         engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
         found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
-        if self._embedded and self._embedded.name not in {model.id for model in found}:
-            embedded = _read(self._embedded, None, ENGINES)
-            found.append(replace(embedded, owned_by="ominix", note=EMBEDDED_NOTE))
+        there = {model.id for model in found}
+        for path in self._embedded:
+            if path.name not in there:
+                found.append(replace(_read(path, None, ENGINES), owned_by="ominix", note=EMBEDDED_NOTE))
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")
@@ -153,7 +150,7 @@ class Catalog:
     def for_task(self, name: str, task: str) -> Model:
         """As `get`, for a request that needs a model of this task. Raises InvalidRequest if it is none."""
         model = self.get(name)
-        if not model.kind:
+        if model.trouble:
             raise InvalidRequest(
                 f"The model '{model.id}' cannot be served: {model.trouble}.",
                 param="model",
@@ -161,11 +158,47 @@ class Catalog:
             )
         if model.task != task:
             raise InvalidRequest(
-                f"The model '{model.id}' is a {model.task} model; this endpoint needs a {task} model.",
+                f"The model '{model.id}' is {_article(model.task)} model; "
+                f"this endpoint needs {_article(task)} model.",
                 param="model",
                 code="model_not_supported",
             )
+        if not model.kind:
+            raise InvalidRequest(
+                f"The model '{model.id}' cannot be served by itself: it {model.note}.",
+                param="model",
+                code="model_not_servable",
+            )
         return model
+
+    def aligner_for(self, model: Model) -> Model:
+        """What gives the words of this speech model's texts their times. Raises InvalidRequest if none does.
+
+        Of several installed ones ALIGNER_ALIAS chooses, else the first. The embedded one is for the embedded
+        speech model alone: it knows no other words.
+        """
+        models = self.models()
+        usable = [m for m in models if m.task == "aligner" and not m.trouble and self._fits(m, model)]
+        named = self._exact(ALIGNER_ALIAS, models)
+        if named in usable:
+            return named
+        if usable:
+            return usable[0]
+        raise InvalidRequest(
+            f"Word times need a forced aligner, and none is installed for {model.id}: "
+            f"'ominix pull {ALIGNER_ALIAS}' fetches {self.repository(ALIGNER_ALIAS)}.",
+            param="timestamp_granularities",
+            code="aligner_not_installed",
+        )
+
+    def _fits(self, aligner: Model, model: Model) -> bool:
+        if "scripted" in (aligner.kind, model.kind):
+            return aligner.kind == model.kind
+        return aligner.path not in self._embedded or model.path in self._embedded
+
+
+def _article(task: str) -> str:
+    return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
 
 
 def _letters(text: str) -> str:
@@ -213,7 +246,8 @@ def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Mode
         quantization=_quantization(config),
         repo_id=record.repo_id if record else None,
         downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
-        trouble=trouble if kind or trouble else f"no engine serves {task} models yet",
+        trouble=trouble,
+        note=ALIGNER_NOTE if task == "aligner" else None,
     )
 
 
@@ -229,25 +263,6 @@ def _config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError("config.json is not an object")
     return config
-
-
-def task_of(config: Mapping[str, Any]) -> str:
-    """chat, speech, aligner, or unknown: nothing here can serve it."""
-    model_type = str(config.get("model_type"))
-    if any(mark in str(config.get("architectures")) for mark in ALIGNERS) and "asr" in model_type:
-        return "aligner"
-    if model_type in TASKS:
-        return TASKS[model_type]
-    return "chat" if model_type in REMAPPED or _mlx_lm_has(model_type) else "unknown"
-
-
-def _mlx_lm_has(model_type: str) -> bool:
-    if not model_type.replace("_", "").replace("-", "").isalnum():
-        return False
-    spec = importlib.util.find_spec("mlx_lm")  # finds the folder without importing it
-    folders = spec.submodule_search_locations if spec else None
-    name = model_type.replace("-", "_") + ".py"
-    return any((Path(folder) / "models" / name).is_file() for folder in folders or [])
 
 
 def _quantization(config: dict[str, Any]) -> tuple[int, int] | None:

@@ -16,11 +16,15 @@ SPEECH_ALIASES = (
     "gpt-4o-mini-transcribe",
 )
 
+# The name of the model that gives words their times.
+ALIGNER_ALIAS = "qwen3-forced-aligner"
+
 # Short names for repositories that people want; --alias adds to them or replaces them.
 REPOSITORIES = {
     "qwen3-asr": "mlx-community/Qwen3-ASR-0.6B-8bit",
     "qwen3-asr-0.6b": "mlx-community/Qwen3-ASR-0.6B-8bit",
     "qwen3-asr-1.7b": "mlx-community/Qwen3-ASR-1.7B-8bit",
+    ALIGNER_ALIAS: "mlx-community/Qwen3-ForcedAligner-0.6B-8bit",
     "minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx",
     "qwen3-0.6b": "mlx-community/Qwen3-0.6B-4bit",
     "qwen3-4b": "mlx-community/Qwen3-4B-Instruct-2507-4bit",

@@ -3,6 +3,7 @@
 OminixError
 ├── InvalidRequest          the client can mend it
 │   └── JobRefused          the same, found inside a worker
+│       └── PackageMissing  an optional package is not installed
 ├── NotAuthenticated
 ├── Forbidden
 ├── ModelNotFound
@@ -36,6 +37,10 @@ class InvalidRequest(OminixError):
 
 class JobRefused(InvalidRequest):
     """Raised by an engine for a job that cannot be served as it is."""
+
+
+class PackageMissing(JobRefused):
+    code = "package_missing"
 
 
 class NotAuthenticated(OminixError):

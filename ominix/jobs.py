@@ -40,6 +40,16 @@ class ChatJob:
 
 
 @dataclass(frozen=True)
+class Cutting:
+    """How a recording is cut at its pauses."""
+
+    threshold: float = 0.5  # the chance from which on a sound counts as speech
+    padding_seconds: float = 0.3  # of what is heard before the speech
+    silence_seconds: float = 0.6  # a pause that ends a segment
+    shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
+
+
+@dataclass(frozen=True)
 class TranscriptionJob:
     """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
 
@@ -48,6 +58,8 @@ class TranscriptionJob:
     context: str = ""  # names and words that are likely to occur
     temperature: float = 0.0
     logprobs: bool = False  # deltas carry each token's
+    cutting: Cutting = Cutting()
+    aligner: str | None = None  # the folder of the model that times words; None: nobody asks for words
 
 
 Job = ChatJob | TranscriptionJob
@@ -105,6 +117,15 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Word:
+    """A word of the text, without the marks around it. Times in seconds from the start of the file."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A stretch of speech with its text. Times in seconds from the start of the file."""
 
@@ -116,6 +137,7 @@ class Segment:
     temperature: float = 0.0
     avg_logprob: float = 0.0
     no_speech_prob: float = 0.0
+    words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
 
 
 @dataclass(frozen=True)

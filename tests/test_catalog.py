@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ominix.catalog import Catalog, task_of
+from ominix.catalog import Catalog
 from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
 from ominix.records import Records
 
@@ -126,16 +126,48 @@ def test_a_kind_of_model_is_no_exact_name(folder, name):
         Catalog(folder).exact(name)
 
 
-@pytest.mark.parametrize(
-    ("config", "task"),
-    [
-        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ASRForConditionalGeneration"]}, "speech"),
-        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ForcedAligner"]}, "aligner"),
-        ({"model_type": "qwen3_asr", "architectures": ["Qwen3ASRForTokenClassification"]}, "aligner"),
-        ({"model_type": "minicpm_sala"}, "chat"),
-        ({"model_type": "whisper"}, "unknown"),
-        ({"architectures": 5}, "unknown"),
-    ],
-)
-def test_the_config_says_what_a_model_is_for(config, task):
-    assert task_of(config) == task
+@pytest.fixture
+def aligners(tmp_path):
+    """Two installed aligners, and what comes with the package."""
+
+    def model(path, config):
+        path.mkdir(parents=True)
+        (path / "config.json").write_text(json.dumps(config))
+        (path / "model.safetensors").write_bytes(b"12345")
+
+    aligner = {"model_type": "qwen3_asr", "thinker_config": {"classify_num": 5000}}
+    model(tmp_path / "models" / "asr", {"model_type": "qwen3_asr"})
+    model(tmp_path / "models" / "b-aligner", aligner)
+    model(tmp_path / "models" / "a-aligner", aligner)
+    model(tmp_path / "own" / "tiny-asr", {"model_type": "qwen3_asr"})
+    model(tmp_path / "own" / "tiny-aligner", aligner)
+    return tmp_path
+
+
+def test_which_aligner_times_words(aligners):
+    own = sorted((aligners / "own").iterdir())
+    catalog = Catalog(aligners / "models", embedded=own)
+    assert catalog.aligner_for(catalog.get("asr")).id == "a-aligner"
+    assert catalog.aligner_for(catalog.get("tiny-asr")).id == "a-aligner"
+    chosen = Catalog(aligners / "models", {"qwen3-forced-aligner": "b-aligner"}, embedded=own)
+    assert chosen.aligner_for(chosen.get("asr")).id == "b-aligner"
+    (aligners / "models" / "a-aligner" / "model.safetensors").unlink()
+    assert catalog.aligner_for(catalog.get("asr")).id == "b-aligner"
+
+
+def test_the_aligner_that_comes_along_is_for_the_speech_model_that_does(aligners):
+    catalog = Catalog(aligners / "none", embedded=sorted((aligners / "own").iterdir()))
+    assert catalog.aligner_for(catalog.get("whisper-1")).id == "tiny-aligner"
+    with pytest.raises(InvalidRequest, match="ominix pull qwen3-forced-aligner") as caught:
+        catalog.aligner_for(Catalog(aligners / "models").get("asr"))
+    assert caught.value.param == "timestamp_granularities"
+
+
+def test_an_aligner_serves_no_requests_of_its_own(aligners):
+    catalog = Catalog(aligners / "models")
+    aligner = catalog.get("a-aligner")
+    assert (aligner.kind, aligner.trouble) == ("", None)
+    with pytest.raises(InvalidRequest, match="an aligner model; this endpoint needs a speech model"):
+        catalog.for_task("a-aligner", "speech")
+    with pytest.raises(InvalidRequest, match="cannot be served by itself: it gives words their times"):
+        catalog.for_task("a-aligner", "aligner")

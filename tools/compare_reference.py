@@ -1,7 +1,8 @@
 """Model ports against their references.
 
-    python tools/compare_reference.py          Qwen3-ASR: random tiny checkpoints in all published layouts
-                                               through transformers and ours (needs the extra `reference`)
+    python tools/compare_reference.py          Qwen3-ASR and its aligner: random tiny checkpoints in all
+                                               published layouts through transformers and ours (needs the
+                                               extra `reference`)
     python tools/compare_reference.py DIR...   MiniCPM-SALA: case folders of the golden format
 
 Prints the largest difference of each thing compared; exits 1 if one is beyond its tolerance.
@@ -24,9 +25,9 @@ def main(folders: list[str]) -> int:
 
         fits = [minicpm_sala.compare(folder) for folder in folders]
         return 0 if all(fits) else 1
-    from tools.reference import qwen3_asr  # needs torch
+    from tools.reference import qwen3_aligner, qwen3_asr  # need torch
 
-    return qwen3_asr.main([])
+    return max(qwen3_asr.main([]), qwen3_aligner.main([]))
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ from ominix.jobs import (
     TokenLogprob,
     TranscriptionDone,
     TranscriptionJob,
+    Word,
 )
 
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
@@ -162,12 +163,20 @@ class Scripted:
         job = script.job
         if isinstance(job, TranscriptionJob):
             text = script.text.strip()
-            segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature)
+            words = () if job.aligner is None else tuple(_words_of(text))
+            segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature, words=words)
             return [segment, TranscriptionDone(text, job.language or "English", 1.0)]
         reason = "length" if script.emitted >= script.limit else "stop"
         prompt_tokens = sum(len(str(m.get("content") or "").split()) for m in job.messages)
         done = ChatDone(prompt_tokens, script.emitted * job.n)
         return [*(Finished(reason, index) for index in range(job.n)), done]
+
+
+def _words_of(text: str) -> Iterator[Word]:
+    """Evenly spread over the second that the recording lasts."""
+    words = text.split()
+    for i, word in enumerate(words):
+        yield Word(word, i / len(words), (i + 1) / len(words))
 
 
 def _prompt(job: Job) -> str:

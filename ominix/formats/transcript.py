@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from ominix.jobs import Delta, Event, Segment, TokenLogprob, TranscriptionDone
+from ominix.formats import subtitles
+from ominix.jobs import Delta, Event, Segment, TokenLogprob, TranscriptionDone, Word
 
 SEEK_HZ = 100  # Whisper's `seek` counts frames of 10 ms
 
@@ -39,10 +40,10 @@ def as_json(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
     return {**body, "logprobs": list(map(_logprob, transcript.logprobs))} if logprobs else body
 
 
-def as_verbose_json(transcript: Transcript) -> dict[str, Any]:
+def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str, Any]:
     """The `transcription_verbose` object."""
     done = transcript.done
-    return {
+    body = {
         "task": "transcribe",
         "language": done.language or "",
         "duration": done.duration_seconds,
@@ -50,6 +51,7 @@ def as_verbose_json(transcript: Transcript) -> dict[str, Any]:
         "segments": [_segment(s) for s in transcript.segments],
         "usage": _usage(transcript),
     }
+    return {**body, "words": [_word(w) for s in transcript.segments for w in s.words]} if words else body
 
 
 def as_text(transcript: Transcript) -> str:
@@ -57,18 +59,11 @@ def as_text(transcript: Transcript) -> str:
 
 
 def as_srt(transcript: Transcript) -> str:
-    cues = [
-        f"{number}\n{_clock(s.start, ',')} --> {_clock(s.end, ',')}\n{_line(s.text)}\n"
-        for number, s in enumerate(transcript.segments, start=1)
-    ]
-    return "\n".join(cues)
+    return subtitles.as_srt(transcript.segments, transcript.done.duration_seconds)
 
 
 def as_vtt(transcript: Transcript) -> str:
-    cues = [
-        f"{_clock(s.start, '.')} --> {_clock(s.end, '.')}\n{_line(s.text)}\n" for s in transcript.segments
-    ]
-    return "\n".join(["WEBVTT\n", *cues])
+    return subtitles.as_vtt(transcript.segments, transcript.done.duration_seconds)
 
 
 # response_format -> text/plain body
@@ -85,7 +80,8 @@ def stream_event(event: Event) -> dict[str, Any] | None:
         return {**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body
     if isinstance(event, Segment):
         head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": ""}
-        return {**_segment(event), **head}
+        words = {"words": list(map(_word, event.words))} if event.words else {}
+        return {**_segment(event), **head, **words}
     if isinstance(event, TranscriptionDone):
         facts = {"language": event.language or "", "duration": event.duration_seconds}
         return {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
@@ -110,7 +106,7 @@ def _tokens(done: TranscriptionDone) -> dict[str, Any]:
 def _segment(segment: Segment) -> dict[str, Any]:
     return {
         "id": segment.id,
-        "seek": int(segment.start * SEEK_HZ),
+        "seek": round(segment.start * SEEK_HZ),
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
@@ -122,6 +118,10 @@ def _segment(segment: Segment) -> dict[str, Any]:
     }
 
 
+def _word(word: Word) -> dict[str, Any]:
+    return {"word": word.text, "start": word.start, "end": word.end}
+
+
 def compression_ratio(text: str) -> float:
     """Bytes over zlib-compressed bytes, as openai/whisper defines it (whisper/utils.py): loops score high."""
     data = text.encode()
@@ -130,15 +130,3 @@ def compression_ratio(text: str) -> float:
 
 def _logprob(entry: TokenLogprob) -> dict[str, Any]:
     return {"token": entry.token, "logprob": entry.logprob, "bytes": list(entry.token_bytes)}
-
-
-def _clock(seconds: float, point: str) -> str:
-    milliseconds = round(seconds * 1000)
-    minutes, milliseconds = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours:02}:{minutes:02}:{milliseconds // 1000:02}{point}{milliseconds % 1000:03}"
-
-
-def _line(text: str) -> str:
-    """One line; an arrow would end a cue."""
-    return " ".join(text.split()).replace("-->", "->")

@@ -39,8 +39,9 @@ class Transcriptions:
     def on_post(self, req: Request, resp: Response) -> None:
         with contextlib.ExitStack() as stack:
             fields, path = self._read(req, stack)
-            job = transcription_job(fields, path)
             model = self._catalog.for_task(fields["model"], "speech")
+            aligner = self._catalog.aligner_for(model) if wants_words(fields) else None
+            job = transcription_job(fields, path, str(aligner.path) if aligner else None)
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
         if fields["stream"]:
@@ -91,14 +92,21 @@ class Transcriptions:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = transcript.TEXTS[response_format](found).encode()
         elif response_format == "verbose_json":
-            self._answers.send(resp, "transcription_verbose", transcript.as_verbose_json(found))
+            body = transcript.as_verbose_json(found, words=wants_words(fields))
+            self._answers.send(resp, "transcription_verbose", body)
         else:
             wants_logprobs = "logprobs" in fields.get("include", [])
             self._answers.send(resp, "transcription", transcript.as_json(found, logprobs=wants_logprobs))
 
 
-def transcription_job(fields: JsonObject, path: str) -> TranscriptionJob:
-    """The job that a checked request asks for. Raises InvalidRequest."""
+def wants_words(fields: JsonObject) -> bool:
+    """Words are asked for, and the answer shows them, or borders that follow from them."""
+    shown = fields["stream"] or fields["response_format"] in ("verbose_json", "srt", "vtt")
+    return shown and "word" in fields["timestamp_granularities"]
+
+
+def transcription_job(fields: JsonObject, path: str, aligner: str | None = None) -> TranscriptionJob:
+    """The job that a checked request asks for. `aligner`: its folder. Raises InvalidRequest."""
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         path=path,
@@ -106,6 +114,7 @@ def transcription_job(fields: JsonObject, path: str) -> TranscriptionJob:
         context="\n".join(word for word in words if word),
         temperature=float(fields["temperature"]),
         logprobs="logprobs" in fields.get("include", []),
+        aligner=aligner,
     )
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ominix import catalog
+from ominix import tasks
 from ominix.errors import DownloadFailed
 
 CONFIG = "config.json"
@@ -89,7 +89,7 @@ def check_config(data: bytes) -> None:
 
 def _needs_code(config: Mapping[str, Any]) -> bool:
     """`auto_map` alone does no harm where the model's kind is known: its code is neither fetched nor run."""
-    return "model_file" in config or ("auto_map" in config and catalog.task_of(config) == "unknown")
+    return "model_file" in config or ("auto_map" in config and tasks.task_of(config) == "unknown")
 
 
 def _code_keys(config: Mapping[str, Any]) -> str:

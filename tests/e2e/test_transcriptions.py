@@ -76,7 +76,7 @@ def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server
         ([("temperature", "1.5")], {}, "temperature", "invalid_value"),
         ([("response_format", "xml")], {}, "response_format", "invalid_value"),
         ([("stream", "maybe")], {}, "stream", "invalid_type"),
-        ([("timestamp_granularities[]", "day")], {}, "timestamp_granularities[0]", "unsupported_parameter"),
+        ([("timestamp_granularities[]", "day")], {}, "timestamp_granularities[0]", "invalid_value"),
         ([("chunking_strategy", "never")], {}, "chunking_strategy", "invalid_value"),
         ([], {"file": None}, "file", "missing_required_parameter"),
         ([], {"file": b""}, "file", "invalid_audio_format"),

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ominix.engines.speech.aligner import TimedWord
 from ominix.engines.speech.chunking import Clip
 from ominix.engines.speech.transcription import Part, Transcription, token_limit
+from ominix.errors import JobRefused
 from ominix.jobs import Delta, Progress, Segment, Started, TranscriptionDone, TranscriptionJob
 from ominix.models.qwen3_asr import tokenizer
 from ominix.models.qwen3_asr.prompt import Grammar
@@ -29,7 +31,7 @@ def grammar(vocabulary):
 
 
 def clip(start: float, end: float, *, silent: bool = False) -> Clip:
-    return Clip(start, end, np.zeros(0, np.float32), None if silent else (start + 0.25, end - 0.25))
+    return Clip(start, end, np.zeros(0, np.float32), None if silent else (start + 0.25, end - 0.25), start)
 
 
 @pytest.fixture
@@ -165,6 +167,13 @@ def test_an_answer_that_loops_is_stopped(grammar, say):
     assert part.drawn < 200
 
 
+def test_an_answer_that_loops_before_it_has_named_a_language_is_shortened(grammar, say):
+    part = transcription(grammar).add(clip(0, 30))
+    say(part, "one two " * 100 + END)
+    assert part.finished
+    assert part.text.strip() == "one two one two one two"
+
+
 def test_logprobs_come_with_the_text_s_tokens_alone(grammar, say, vocabulary):
     job = transcription(grammar, logprobs=True)
     part = job.add(clip(0, 4))
@@ -175,3 +184,53 @@ def test_logprobs_come_with_the_text_s_tokens_alone(grammar, say, vocabulary):
     assert b"".join(bytes(entry.token_bytes) for entry in told) == b"one two"
     assert {entry.logprob for entry in told} == {-0.7}
     assert len(told) == len(vocabulary.encode("one two"))
+
+
+# Words
+
+
+def timed(part: Part, *words: tuple[str, float, float]) -> None:
+    """What the aligner would find: each word where it stands in the text."""
+    part.words, place = [], 0
+    for word, start, end in words:
+        first = part.text.index(word, place)
+        place = first + len(word)
+        part.words.append(TimedWord(word, first, place, start, end))
+    part.aligning = False
+
+
+def test_a_clip_is_closed_when_its_words_have_times(grammar, say):
+    job = transcription(grammar)
+    part = job.add(clip(0, 6))
+    job.end()
+    say(part, "language English<asr_text>one two. Two three" + END)
+    part.aligning = True
+    assert [type(event) for event in job.events()] == [Started, Delta]
+    timed(part, ("one", 0.5, 1.0), ("two", 1.0, 1.4), ("Two", 1.5, 2.0), ("three", 2.7, 3.1))
+    segments = [event for event in job.events() if isinstance(event, Segment)]
+    assert [(s.id, s.text, s.start, s.end) for s in segments] == [
+        (0, "one two.", 0.5, 1.4),
+        (1, "Two", 1.5, 2.0),
+        (2, "three", 2.7, 3.1),
+    ]
+    assert [[word.text for word in s.words] for s in segments] == [["one", "two"], ["Two"], ["three"]]
+    texts = ["".join(grammar.bytes_of(t).decode() for t in s.tokens) for s in segments]
+    assert "".join(texts) == "one two. Two three"
+    assert all(segment.text in text for segment, text in zip(segments, texts, strict=True))
+    assert {segment.avg_logprob for segment in segments} == {-0.5}
+
+
+@pytest.mark.parametrize(("order", "refused"), [(["Thai", "English"], True), (["English", "Thai"], False)])
+def test_the_first_language_heard_decides_whether_words_can_be_had(grammar, say, order, refused):
+    job = transcription(grammar)
+    for i, language in enumerate(order):
+        part = job.add(clip(10 * i, 10 * i + 10))
+        say(part, f"language {language}<asr_text>one" + END)
+        timed(part, ("one", 10 * i + 1.0, 10 * i + 2.0))
+        part.refusal = JobRefused("no words") if language == "Thai" else None
+    job.end()
+    if refused:
+        with pytest.raises(JobRefused, match="no words"):
+            job.events()
+    else:
+        assert sum(isinstance(event, Segment) for event in job.events()) == 2

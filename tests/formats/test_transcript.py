@@ -11,8 +11,8 @@ EVENTS = [
     Delta("Hello,"),
     Delta(" world"),
     Segment(0, 0.0, 1.5, "Hello,", tokens=(1, 2), avg_logprob=-0.1),
-    Segment(1, 3599.9996, 3725.25, " world --> end\nof", tokens=(3,)),
-    TranscriptionDone("Hello, world", "English", 3726.0, 5, 7, 3),
+    Segment(1, 3599.9996, 3602.25, " world --> end\nof", tokens=(3,)),
+    TranscriptionDone("Hello, world", "English", 3603.0, 5, 7, 3),
 ]
 
 
@@ -25,13 +25,13 @@ def test_text_is_the_done_text(found):
     assert transcript.as_text(found) == "Hello, world\n"
     assert transcript.as_json(found, logprobs=False) == {
         "text": "Hello, world",
-        "usage": {"type": "duration", "seconds": 3726.0},
+        "usage": {"type": "duration", "seconds": 3603.0},
     }
 
 
 def test_srt_counts_from_one_and_rounds_up_to_the_next_hour(found):
     assert transcript.as_srt(found) == (
-        "1\n00:00:00,000 --> 00:00:01,500\nHello,\n\n2\n01:00:00,000 --> 01:02:05,250\nworld -> end of\n"
+        "1\n00:00:00,000 --> 00:00:01,500\nHello,\n\n2\n01:00:00,000 --> 01:00:02,250\nworld -> end of\n"
     )
 
 
@@ -50,7 +50,7 @@ def test_nothing_said_makes_empty_subtitles():
 
 def test_segments_have_every_field(found):
     second = transcript.as_verbose_json(found)["segments"][1]
-    assert (second["id"], second["seek"], second["tokens"]) == (1, 359999, [3])
+    assert (second["id"], second["seek"], second["tokens"]) == (1, 360000, [3])
     assert second["compression_ratio"] == transcript.compression_ratio(" world --> end\nof")
 
 

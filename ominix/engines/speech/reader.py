@@ -9,19 +9,20 @@ from ominix.audio import decode
 from ominix.engines.speech import chunking
 from ominix.engines.speech.chunking import Clip
 from ominix.errors import JobRefused
+from ominix.jobs import Cutting
 from ominix.models.qwen3_asr import features
 from ominix.models.qwen3_asr.features import Mel
 
 MAX_AUDIO_SECONDS = 6 * 3600.0
 MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
 
-Heard = tuple[Clip, Mel | None]  # no frames of a clip that is silent throughout
+Heard = tuple[Clip, Mel | None]  # no frames of a clip in which nobody speaks
 
 
 class Reader:
-    def __init__(self, thread: ThreadPoolExecutor, path: str) -> None:
+    def __init__(self, thread: ThreadPoolExecutor, path: str, cutting: Cutting) -> None:
         self._thread = thread
-        self._clips = _listen(path)
+        self._clips = _listen(path, cutting)
         self.coming: Future[Heard | None] | None = None
         self.ended = False  # there is no more to hear
 
@@ -45,10 +46,10 @@ class Reader:
         self._thread.submit(self._clips.close)
 
 
-def _listen(path: str) -> Generator[Heard, None, None]:
+def _listen(path: str, cutting: Cutting) -> Generator[Heard, None, None]:
     blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
     try:
-        for clip in chunking.clips(blocks):
+        for clip in chunking.clips(blocks, cutting):
             yield clip, features.log_mel(clip.samples) if clip.sound else None
     except FileNotFoundError:  # uploads are deleted when their client leaves
         raise JobRefused("the file is gone", param="file") from None

@@ -6,7 +6,6 @@ at a time. Knows nothing of pipes and HTTP.
 
 from __future__ import annotations
 
-import logging
 import zlib
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
@@ -14,30 +13,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
-from mlx_lm.utils import get_total_parameters
 
 from ominix.engines import memory, threads
 from ominix.engines.backend import Backend
+from ominix.engines.speech import loading
+from ominix.engines.speech.aligner import Aligner, Shelf, Spoken
 from ominix.engines.speech.reader import Reader
 from ominix.engines.speech.rows import Draw, Newcomer, Rows
 from ominix.engines.speech.transcription import Limit, Part, Transcription, token_limit
 from ominix.errors import JobRefused
 from ominix.jobs import EngineSpec, Event, Job, Refused, TranscriptionJob
 from ominix.models.qwen3_asr import config, tokenizer, weights
-from ominix.models.qwen3_asr.features import Mel
+from ominix.models.qwen3_asr.features import SAMPLE_RATE_HZ, Mel
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
-
-log = logging.getLogger("ominix.speech")
 
 MAX_PROMPT_TOKENS = 2048  # around the audio
 _ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side, too
 _ROW_TOKENS = 1200  # half a minute of audio, its prompt and its answer
-_WEIGHTS_SHARE = 0.7  # of the free memory
 _AHEAD = 2  # clips of a recording that wait for a row
-_ENCODE_SECONDS = 30.0  # of audio in one step of the encoder
+_ENCODE_SECONDS = 30.0  # of audio in one step of the encoder, or of the aligner
 _READ_POSITIONS = 512  # of prompts in one step of the decoder, padding included
 _WAIT_SECONDS = 0.05  # for the decoding thread, when there is nothing else to do
+
+_PLAIN = Backend("cpu")
 
 
 @dataclass
@@ -49,6 +48,7 @@ class Task:
     before: list[int]  # the prompt's tokens around the audio
     after: list[int]
     probe: int  # whose next token tells whether anything is said: a position, from the prompt's end
+    aligner: Aligner | None = None  # of a job that wants words
     waiting: deque[tuple[Part, Mel]] = field(default_factory=deque)
     rows: set[int] = field(default_factory=set)
 
@@ -58,20 +58,23 @@ def load(spec: EngineSpec, backend: Backend) -> Transcriber:
     folder = Path(spec.path)
     vocabulary = tokenizer.load(folder)
     model = weights.load(folder)
-    needed = 4 * get_total_parameters(model)
-    if backend.wants_float32 and needed > memory.free_bytes() * _WEIGHTS_SHARE:
-        log.warning("weights stay as they are, which is slow: as float32 they take %d MiB", needed >> 20)
-    elif backend.wants_float32:
-        weights.make_dense(model)
-    mx.eval(model.parameters())
+    loading.settle(model, backend)
     space = memory.measure(model, kept_bytes=0)
     fitting = space.running_bytes // (space.fixed_bytes + space.token_bytes * _ROW_TOKENS)
     rows = max(1, min(fitting, max(spec.slots, _ROWS_AT_LEAST)))
-    return Transcriber(model, Grammar(vocabulary, config.read(folder).eos_token_ids), rows)
+    grammar = Grammar(vocabulary, config.read(folder).eos_token_ids)
+    return Transcriber(model, grammar, rows, backend=backend)
 
 
 class Transcriber:
-    def __init__(self, model: Model, grammar: Grammar, rows: int, limit: Limit = token_limit) -> None:
+    def __init__(
+        self,
+        model: Model,
+        grammar: Grammar,
+        rows: int,
+        limit: Limit = token_limit,
+        backend: Backend = _PLAIN,
+    ) -> None:
         """`rows`: clips answered side by side; `limit`: the tokens of an answer, by its clip's seconds."""
         self._model = model
         self._grammar = grammar
@@ -81,6 +84,8 @@ class Transcriber:
         self._tasks: dict[int, Task] = {}
         self._parts: dict[int, tuple[Task, Part]] = {}  # those that have a row, by its number
         self._embedded: deque[Newcomer] = deque()  # those of them that the decoder has not read
+        self._timing: deque[tuple[Task, Part]] = deque()  # those whose words wait for the aligner
+        self._aligners = Shelf(backend)
         self._row = 0  # the last number given
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._blas_threads = threads.find()
@@ -92,10 +97,21 @@ class Transcriber:
     def admit(self, job_id: int, job: Job) -> None:
         if not isinstance(job, TranscriptionJob):
             raise JobRefused("this model transcribes speech; it does not chat", param="model")
+        aligner = self._aligner(job)
         before, after = self._prompt(job)
         transcription = Transcription(job, self._grammar, self._limit)
         probe = self._grammar.probe(job.language)
-        self._tasks[job_id] = Task(transcription, Reader(self._thread, job.path), before, after, probe)
+        reader = Reader(self._thread, job.path, job.cutting)
+        self._tasks[job_id] = Task(transcription, reader, before, after, probe, aligner)
+
+    def _aligner(self, job: TranscriptionJob) -> Aligner | None:
+        """Raises JobRefused. A language that is not given is looked at when it is heard."""
+        if job.aligner is None:
+            return None
+        aligner = self._aligners.get(job.aligner)
+        if refusal := aligner.refusal(job.language):
+            raise refusal
+        return aligner
 
     def _prompt(self, job: TranscriptionJob) -> tuple[list[int], list[int]]:
         """The tokens around the audio. Of a context that is too long the end counts, as with Whisper."""
@@ -111,13 +127,16 @@ class Transcriber:
         if task is not None:
             task.reader.close()
             self._embedded = deque(n for n in self._embedded if n.row not in task.rows)
+            self._timing = deque((t, part) for t, part in self._timing if t is not task)
             self._leave(set(task.rows))
 
     def step(self) -> list[tuple[int, Event]]:
         events = self._hear()
         if self._blas_threads and self._blas_threads.due:
             self._blas_threads.tune()
-        if self._embedded:
+        if self._timing:
+            self._align()
+        elif self._embedded:
             self._take(self._rows.join(self._readable()))
         elif chosen := self._chosen():
             self._encode(chosen)
@@ -165,7 +184,7 @@ class Transcriber:
                 break
             task = min(tasks, key=lambda task: len(task.rows))
             part, mel = task.waiting[0]
-            seconds += part.clip.end - part.clip.start
+            seconds += len(part.clip.samples) / SAMPLE_RATE_HZ
             if chosen and seconds > _ENCODE_SECONDS:
                 break
             task.waiting.popleft()
@@ -181,6 +200,7 @@ class Transcriber:
             task, part = self._parts[row]
             part.audio_tokens = len(audio)
             part.prompt_tokens = len(task.before) + len(task.after)
+            part.mel = mel if task.aligner else None
             prompt = self._model.embed(task.before, audio, task.after)
             temperature = task.transcription.job.temperature
             seed = zlib.crc32(mel.data)  # the same sound has the same answer, at any temperature
@@ -201,11 +221,30 @@ class Transcriber:
     def _take(self, draws: list[Draw]) -> None:
         finished = set()
         for draw in draws:
-            part = self._parts[draw.row][1]
+            task, part = self._parts[draw.row]
             part.draw(draw.token, draw.logprob, draw.watched)
             if part.finished:
                 finished.add(draw.row)
+                part.aligning = part.mel is not None and bool(part.text)
+                if part.aligning:
+                    self._timing.append((task, part))
         self._leave(finished)
+
+    def _align(self) -> None:
+        """Times the words of clips that wait for it, of all jobs with the first one's aligner."""
+        aligner = self._timing[0][0].aligner
+        assert aligner is not None
+        parts: list[Part] = []
+        seconds = 0.0
+        while self._timing and self._timing[0][0].aligner is aligner:
+            clip = self._timing[0][1].clip
+            seconds += clip.end - clip.start
+            if parts and seconds > _ENCODE_SECONDS:
+                break
+            parts.append(self._timing.popleft()[1])
+        for part, found in zip(parts, aligner.align(list(map(_spoken, parts))), strict=True):
+            part.words, part.mel, part.aligning = found, None, False
+            part.refusal = aligner.refusal(part.answer.language)
 
     def _leave(self, rows: set[int]) -> None:
         for row in rows:
@@ -216,7 +255,16 @@ class Transcriber:
     def _tell(self) -> list[tuple[int, Event]]:
         events: list[tuple[int, Event]] = []
         for job_id, task in list(self._tasks.items()):
-            events += [(job_id, event) for event in task.transcription.events()]
+            try:
+                events += [(job_id, event) for event in task.transcription.events()]
+            except JobRefused as error:
+                self.cancel(job_id)
+                events.append((job_id, Refused(error.message, error.param, error.code)))
             if task.transcription.is_told:
-                del self._tasks[job_id]
+                self._tasks.pop(job_id, None)
         return events
+
+
+def _spoken(part: Part) -> Spoken:
+    assert part.mel is not None
+    return Spoken(part.mel, part.text, part.answer.language, part.clip.heard_from, part.clip.heard_until)

@@ -5,13 +5,16 @@ Clips may be answered in any order; events follow the recording. Knows nothing o
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from ominix.engines.speech import joining
+from ominix.engines.speech import joining, segmenting
+from ominix.engines.speech.aligner import TimedWord
 from ominix.engines.speech.chunking import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
+from ominix.errors import JobRefused
 from ominix.jobs import (
     Delta,
     Event,
@@ -21,7 +24,9 @@ from ominix.jobs import (
     TokenLogprob,
     TranscriptionDone,
     TranscriptionJob,
+    Word,
 )
+from ominix.models.qwen3_asr.features import Mel
 from ominix.models.qwen3_asr.prompt import Grammar
 
 _NO_SPEECH = 0.5  # more likely than not, the model itself would say "language None"
@@ -48,10 +53,15 @@ class Part:
         self.drawn = 0
         self.prompt_tokens = 0
         self.audio_tokens = 0
+        self.mel: Mel | None = None  # kept for the aligner
+        self.aligning = False  # its words are on their way
+        self.words: list[TimedWord] = []
+        self.refusal: JobRefused | None = None  # why its words' times are not what they should be
         self._grammar = grammar
         self._limit = limit
         self._loops = RepetitionFilter()
         self._logprobs: list[float] = []  # of the answer's text tokens, and of its end
+        self._ends: list[int] = []  # of the text tokens: where in the text each ends
         self._told = 0  # characters of the text
         self._told_tokens = 0
 
@@ -73,16 +83,26 @@ class Part:
         self.text += self._loops.feed(self.answer.feed(token))
         if not self.answer.tokens:  # that was the header
             self._logprobs.clear()
+            self._ends.clear()
+        self._ends += [len(self.text)] * (len(self.answer.tokens) - len(self._ends))
         if self._loops.found or self.answer.silent or self.drawn >= self._limit:
             self._finish()
 
     def _finish(self) -> None:
-        self.text += self._loops.feed(self.answer.end()) + self._loops.end()
+        for character in self.answer.end():  # one by one: an answer that has no <asr_text> comes all at once
+            self.text += self._loops.feed(character)
+        self.text += self._loops.end()
         self.finished = True
 
-    @property
-    def avg_logprob(self) -> float:
-        return sum(self._logprobs) / len(self._logprobs) if self._logprobs else 0.0
+    def tokens_of(self, first: int, last: int) -> range:
+        """Which tokens text[first:last] has; the last piece of the text has the answer's end, too."""
+        begin = bisect.bisect_right(self._ends, first) if first else 0
+        whole = last >= len(self.text)
+        return range(begin, len(self._logprobs) if whole else bisect.bisect_right(self._ends, last))
+
+    def avg_logprob(self, tokens: range) -> float:
+        chosen = self._logprobs[tokens.start : tokens.stop]
+        return sum(chosen) / len(chosen) if chosen else 0.0
 
     @property
     def is_told(self) -> bool:
@@ -138,7 +158,10 @@ class Transcription:
         return self._whole and not self._parts
 
     def events(self) -> list[Event]:
-        """What can be told by now; ends with TranscriptionDone."""
+        """What can be told by now; ends with TranscriptionDone.
+
+        Raises JobRefused if the first words cannot be timed; later ones in another language are, somehow.
+        """
         events: list[Event] = []
         if not self._started and (self._parts or self._whole):
             self._started = True
@@ -146,7 +169,7 @@ class Transcription:
         while self._parts:
             part = self._parts[0]
             events += self._delta(part)
-            if not part.finished:
+            if not part.finished or part.aligning:
                 return events
             events += self._closed(self._parts.popleft())
         if self._whole:
@@ -170,19 +193,40 @@ class Transcription:
             return [progress]
         if language := part.answer.language:
             self._spoken[language] = self._spoken.get(language, 0.0) + part.clip.end - part.clip.start
-        start, end = part.clip.sound
+        if part.refusal and not self._segments:
+            raise part.refusal
+        return [*self._told_segments(part, part.clip.sound), progress]
+
+    def _told_segments(self, part: Part, sound: tuple[float, float]) -> list[Event]:
+        """One a sentence where the words' times are known, else one with all the text."""
+        pieces = segmenting.pieces(part.text, part.words)
+        if not pieces:
+            return [self._segment(part, 0, len(part.text), *sound)]
+        return [self._segment(part, p.first, p.last, p.start, p.end, p.words) for p in pieces]
+
+    def _segment(
+        self,
+        part: Part,
+        first: int,
+        last: int,
+        start: float,
+        end: float,
+        words: Sequence[TimedWord] = (),
+    ) -> Segment:
+        tokens = part.tokens_of(first, last)
         segment = Segment(
             self._segments,
             start,
             end,
-            part.text,
-            tuple(part.answer.tokens),
+            part.text[first:last].strip(),
+            tuple(part.answer.tokens[tokens.start : tokens.stop]),
             self.job.temperature,
-            part.avg_logprob,
+            part.avg_logprob(tokens),
             part.no_speech_prob,
+            tuple(Word(word.text, word.start, word.end) for word in words),
         )
         self._segments += 1
-        return [segment, progress]
+        return segment
 
     def _done(self) -> TranscriptionDone:
         language = max(self._spoken, key=lambda name: self._spoken[name]) if self._spoken else None

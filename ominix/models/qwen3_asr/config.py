@@ -1,13 +1,13 @@
-"""config.json of a Qwen3-ASR folder, in each of its published shapes.
+"""config.json of a Qwen3-ASR or Qwen3-ForcedAligner folder, in each of its published shapes.
 
-`Qwen/Qwen3-ASR-*` nests everything under "thinker_config", `Qwen/*-hf` does not, and mlx-community's add
+`Qwen/Qwen3-*` nests everything under "thinker_config", `Qwen/*-hf` does not, and mlx-community's add
 "quantization". What a file leaves out has transformers' default.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,12 +48,30 @@ class Config:
     quantization: dict[str, Any] | None  # mlx's: group_size, bits, and exceptions by module name
 
 
+@dataclass(frozen=True)
+class AlignerConfig:
+    model: Config
+    classes: int  # of the head: points in time
+    class_ms: float  # milliseconds from one to the next
+    has_bias: bool
+    timestamp_token_id: int | None  # None: the tokenizer knows it
+    languages: tuple[str, ...]  # English names
+
+
 def positions(frames: int) -> int:
     """What three convolutions of stride two leave of so many frames."""
     for _ in range(3):
         frames = (frames + 1) // 2
     return frames
 
+
+# transformers' other names for the same.
+_NAMES = {
+    "hidden_size": "d_model",
+    "num_hidden_layers": "encoder_layers",
+    "num_attention_heads": "encoder_attention_heads",
+    "intermediate_size": "encoder_ffn_dim",
+}
 
 _TEXT_DEFAULTS: dict[str, Any] = {
     "model_type": "qwen3",
@@ -71,17 +89,78 @@ _TEXT_DEFAULTS: dict[str, Any] = {
 }
 
 
+# What the aligner was trained on: the model card of Qwen/Qwen3-ForcedAligner-0.6B.
+_ALIGNER_LANGUAGES = (
+    "Cantonese",
+    "Chinese",
+    "English",
+    "French",
+    "German",
+    "Italian",
+    "Japanese",
+    "Korean",
+    "Portuguese",
+    "Russian",
+    "Spanish",
+)
+_CLASS_MS = 80.0
+_MODEL_TYPES = ("qwen3_asr", "qwen3_forced_aligner")
+
+
 def read(folder: Path) -> Config:
     """Raises ValueError for a file that does not describe a Qwen3-ASR recogniser."""
-    raw = _json(folder / "config.json")
-    inner = raw.get("thinker_config", raw)
-    if raw.get("model_type") != "qwen3_asr":
-        raise ValueError(f"{folder}: model_type is {raw.get('model_type')!r}, not 'qwen3_asr'")
-    named = str(raw.get("architectures"))
-    if "ForcedAligner" in named or "ForTokenClassification" in named or "classify_num" in inner:
+    raw = _raw(folder)
+    if _is_aligner(raw):
         raise ValueError(f"{folder}: this is a forced aligner; it cannot transcribe")
+    return _config(folder, raw)
+
+
+def read_aligner(folder: Path) -> AlignerConfig:
+    """Raises ValueError for a file that does not describe a Qwen3 forced aligner."""
+    raw = _raw(folder)
+    if not _is_aligner(raw):
+        raise ValueError(f"{folder}: this is no forced aligner")
+    known = {**raw, **raw.get("thinker_config", {})}
+    classes = known.get("classify_num") or known.get("num_labels") or len(known.get("id2label", ()))
+    if not classes:
+        raise ValueError(f"{folder}: config.json does not say how many points in time there are")
+    model = _config(folder, raw)
+    headless = replace(model.text_config, tie_word_embeddings=True)  # the only head is that of the classes
+    return AlignerConfig(
+        model=replace(model, text_config=headless),
+        classes=int(classes),
+        class_ms=float(known.get("timestamp_segment_time") or _processor_ms(folder) or _CLASS_MS),
+        has_bias=bool(known.get("token_classification_bias", False)),
+        timestamp_token_id=known.get("timestamp_token_id"),
+        languages=tuple(known.get("support_languages") or _ALIGNER_LANGUAGES),
+    )
+
+
+def _raw(folder: Path) -> dict[str, Any]:
+    raw = _json(folder / "config.json")
+    if raw.get("model_type") not in _MODEL_TYPES:
+        raise ValueError(f"{folder}: model_type is {raw.get('model_type')!r}, not 'qwen3_asr'")
+    return raw
+
+
+def _is_aligner(raw: dict[str, Any]) -> bool:
+    inner = raw.get("thinker_config", raw)
+    named = f"{raw.get('architectures')} {raw['model_type']} {inner.get('model_type')}".lower()
+    marks = ("forcedaligner", "forced_aligner", "fortokenclassification")
+    return "classify_num" in inner or any(mark in named for mark in marks)
+
+
+def _processor_ms(folder: Path) -> float | None:
+    """Where the `-hf` folders keep it."""
+    path = folder / "processor_config.json"
+    return _json(path).get("timestamp_segment_time") if path.exists() else None
+
+
+def _config(folder: Path, raw: dict[str, Any]) -> Config:
+    inner = raw.get("thinker_config", raw)
     known = {field.name for field in fields(EncoderConfig)}
-    audio = {k: v for k, v in inner.get("audio_config", {}).items() if k in known}
+    named = {_NAMES.get(k, k): v for k, v in inner.get("audio_config", {}).items()}
+    audio = {k: v for k, v in named.items() if k in known}
     generation = folder / "generation_config.json"
     ends = _json(generation).get("eos_token_id") if generation.exists() else None
     return Config(

@@ -4,13 +4,16 @@
     Qwen/Qwen3-ASR-*-hf  model.audio_tower.*, model.multi_modal_projector.*, model.language_model.*
     mlx-community/*      audio_tower.*, model.*, convolutions with channels last, quantized or not
 
+An aligner's head is thinker.lm_head, score and lm_head there; here it is score.
+
 Reads *.safetensors and nothing else: no pickles, no code.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,9 +21,10 @@ from mlx.utils import tree_flatten
 
 from ominix.models import dense
 from ominix.models.qwen3_asr import config as configs
-from ominix.models.qwen3_asr.model import Model
+from ominix.models.qwen3_asr.model import Aligner, Model
 
 Weights = dict[str, mx.array]
+M = TypeVar("M", bound=Model)
 
 _PREFIXES = (
     ("thinker.", ""),
@@ -29,6 +33,7 @@ _PREFIXES = (
     ("model.audio_tower.", "audio_tower."),
     ("model.language_model.", "model."),
 )
+_HEAD = re.compile(r"^lm_head\.")
 # Constants that older tools wrote out with the weights.
 _COMPUTED = ("audio_tower.positional_embedding.", "model.rotary_emb.")
 
@@ -36,8 +41,18 @@ _COMPUTED = ("audio_tower.positional_embedding.", "model.rotary_emb.")
 def load(folder: Path) -> Model:
     """Raises ValueError naming the weights that are missing, surplus or misshapen. The arrays stay lazy."""
     config = configs.read(folder)
-    model = Model(config)
-    weights = _fitted(_read(folder), config)
+    return _filled(folder, Model(config), _read(folder), config)
+
+
+def load_aligner(folder: Path) -> Aligner:
+    """As `load`, for a forced aligner."""
+    config = configs.read_aligner(folder)
+    weights = {_HEAD.sub("score.", name): array for name, array in _read(folder).items()}
+    return _filled(folder, Aligner(config), weights, config.model)
+
+
+def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) -> M:
+    weights = _fitted(weights, config)
     _quantize(model, weights, config.quantization or {})
     _check(folder, model, weights)
     model.load_weights(list(weights.items()))

@@ -1,0 +1,51 @@
+"""Who speaks is one turn until he pauses: chances of speech in, spans of frames out. Knows no samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ominix.engines.speech.voice import FRAMES_A_SECOND
+from ominix.jobs import Cutting
+
+LONG_PAUSE = 2 * FRAMES_A_SECOND  # nobody is waited for longer
+_GAP = 15  # frames: a shorter gap is part of a word, such as the hold of a "t"
+_SPECK = 8  # frames: what is shorter and alone is a click
+
+Span = tuple[int, int]  # frames, the second excluded
+Marks = npt.NDArray[np.bool_]  # (frames,) whether somebody speaks
+
+
+def marks(chances: npt.NDArray[np.float64], threshold: float) -> Marks:
+    """Frames of speech, with the gaps inside words and without clicks."""
+    speech = chances > threshold
+    for start, end in spans(~speech):
+        if end - start < _GAP and start > 0 and end < len(speech):
+            speech[start:end] = True
+    for start, end in spans(speech):
+        if end - start < _SPECK:
+            speech[start:end] = False
+    return speech
+
+
+def turns(speech: Marks, cutting: Cutting) -> list[Span]:
+    """Speech with the pauses that do not end a turn."""
+    found: list[Span] = []
+    for start, end in spans(speech):
+        if found and _goes_on(found[-1], start, cutting):
+            found[-1] = found[-1][0], end
+        else:
+            found.append((start, end))
+    return found
+
+
+def _goes_on(turn: Span, start: int, cutting: Cutting) -> bool:
+    pause = start - turn[1]
+    is_short = turn[1] - turn[0] < cutting.shortest_seconds * FRAMES_A_SECOND
+    return pause < cutting.silence_seconds * FRAMES_A_SECOND or (is_short and pause < LONG_PAUSE)
+
+
+def spans(chosen: Marks) -> list[Span]:
+    """Where the frames that are true begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
