@@ -34,6 +34,7 @@ def main() -> None:
     settings = json.loads((options.asr / "config.json").read_text())
     settings |= {
         "architectures": ["Qwen3ASRForTokenClassification"],
+        "text_config": learner.aligner.config.text_config.to_dict(),
         "classify_num": CLASSES,
         "timestamp_segment_time": round(CLASS_SECONDS * 1000),
         "timestamp_token_id": Qwen2Tokenizer.from_pretrained(options.asr).convert_tokens_to_ids(STAMP),

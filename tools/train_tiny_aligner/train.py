@@ -24,8 +24,12 @@ CLASS_SECONDS = 0.08
 _SPREAD = 0.6  # classes: how far beside the true one a guess counts as nearly right
 _COUNT_LAYER = 2  # the states behind so many decoder layers must know where in the clip they are
 _COUNT_WEIGHT = 0.3
+_MORE_LAYERS = (
+    1  # of the decoder, on top of the speech model's: one finds a word, one looks at its neighbours
+)
 _WARM_UP_STEPS = 60
-_STAGES = ((0.2, 5.0), (0.45, 10.0), (0.7, 20.0), (1.1, 29.0))  # until this share, clips of so many seconds
+# Until this share, clips of at most so many seconds: long ones teach counting, most clips to come are short.
+_STAGES = ((0.2, 5.0), (0.45, 10.0), (0.55, 20.0), (0.68, 29.0), (1.1, 12.0))
 
 
 class Learner(nn.Module):
@@ -35,10 +39,16 @@ class Learner(nn.Module):
         super().__init__()
         config = Qwen3ASRConfig.from_pretrained(asr)
         config.num_labels = CLASSES
+        taken = config.text_config.num_hidden_layers
+        config.text_config.num_hidden_layers = taken + _MORE_LAYERS
+        config.text_config.layer_types = ["full_attention"] * (taken + _MORE_LAYERS)
         config.timestamp_token_id = tokenizer.convert_tokens_to_ids(STAMP)
         self.aligner = Classifier(config).float()
         trained = Qwen3ASRForConditionalGeneration.from_pretrained(asr, dtype=torch.float32)
-        self.aligner.model.load_state_dict(trained.model.state_dict())
+        self.aligner.model.load_state_dict(trained.model.state_dict(), strict=False)
+        for layer in self.aligner.model.language_model.layers[taken:]:
+            nn.init.zeros_(layer.self_attn.o_proj.weight)  # does nothing at first
+            nn.init.zeros_(layer.mlp.down_proj.weight)
         self.count = nn.Linear(config.text_config.hidden_size, CLASSES)
         nn.init.normal_(self.aligner.score.weight, std=0.05)
 
