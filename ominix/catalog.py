@@ -7,6 +7,7 @@ what is wrong with it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from ominix.tasks import task_of
 ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
 ALIGNER_NOTE = "gives words their times; a speech model loads it when a request asks for words"
 # What comes with the package: the speech model is the default until a real one is installed.
-EMBEDDED = (Path(__file__).parent / "embedded" / "tiny-asr",)
+EMBEDDED = tuple(Path(__file__).parent / "embedded" / name for name in ("tiny-asr", "tiny-aligner"))
 EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
 MAX_CONFIG_BYTES = 4 << 20
+OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
 # Models of the scripted engine, one of which cannot be loaded: name -> task, path.
 SCRIPTED = {
     "scripted": ("chat", Path()),
@@ -111,8 +113,9 @@ class Catalog:
         by_id = {model.id: model for model in models}
         by_repo = {model.repo_id: model for model in models if model.repo_id}
         for meant in (name, self._aliases.get(name, "")):
-            by_name = by_id.get(meant.rpartition("/")[2])
-            if by_name is not None and "/" in meant and by_name.repo_id is not None:
+            owner, _, last = meant.rpartition("/")
+            by_name = by_id.get(last) if OWNER.fullmatch(owner) else None
+            if by_name is not None and by_name.repo_id is not None:
                 by_name = None  # of that name, and of another owner
             found = by_id.get(meant) or by_repo.get(meant) or by_name
             if found is not None:

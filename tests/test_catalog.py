@@ -34,6 +34,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.contract("models.broken-folder")
 def test_broken_folders_are_listed_with_their_trouble(folder):
     models = {model.id: model for model in Catalog(folder).models()}
     assert {name for name, m in models.items() if m.kind} == {
@@ -57,6 +58,7 @@ def test_no_folder_is_no_error(tmp_path):
     assert Catalog(tmp_path / "none").models() == []
 
 
+@pytest.mark.contract("models.aliases")
 @pytest.mark.parametrize(
     ("name", "model_id"),
     [
@@ -73,7 +75,10 @@ def test_names_find_their_model(folder, name, model_id):
     assert Catalog(folder, {"gpt-4": "llama"}).get(name).id == model_id
 
 
-@pytest.mark.parametrize("name", ["", "LLAMA", "nope", "../llama/..", ".hidden", "\x00"])
+@pytest.mark.contract("models.unknown")
+@pytest.mark.parametrize(
+    "name", ["", "LLAMA", "nope", "../llama/..", ".hidden", "\x00", "../x/llama", "a/b/llama"]
+)
 def test_unknown_names_are_told_what_is_there(folder, name):
     with pytest.raises(ModelNotFound, match=r"Models here: .*llama"):
         Catalog(folder).get(name)

@@ -4,7 +4,7 @@
 
 FOLDER: default OMINIX_HOME/models/SmolLM2-135M-Instruct (tools/fetch_smollm2). Peers: mlx_lm.server as it is
 installed, on the folder and on a float32 copy of it; and with the same OpenBLAS preloaded, on the float32
-copy. Prints the figures, and the ratios to each peer.
+copy; ominix runs on that library too. Prints the figures, and the ratios to each peer.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> None:
         for name, (start, model) in slow.items():
             with start as port:
                 figures[name] = median([measured(port, model, 0)])
-        ours = running.enter_context(ominix(options.model)), options.model.name
+        ours = running.enter_context(ominix(options.model, blas)), options.model.name
         theirs = running.enter_context(peer(float32, blas)), str(float32)
         alone = running.enter_context(batch_generator(float32, blas))
         rounds: dict[str, list[dict[str, float]]] = {"ominix": [], "mlx_lm.server, OpenBLAS, float32": []}
@@ -120,10 +120,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def ominix(folder: Path):
+def ominix(folder: Path, blas: str):
     port = _free_port()
     home = str(folder.parents[1])
-    return serving([sys.executable, "-m", "ominix", "--home", home, "serve", "--port", str(port)], port, {})
+    command = [sys.executable, "-m", "ominix", "--home", home, "serve", "--port", str(port)]
+    return serving(command, port, {"LD_PRELOAD": blas})
 
 
 def peer(folder: Path, blas: str | None):

@@ -15,7 +15,7 @@ import numpy as np
 
 ROWS, SIZE = 64, 1024  # of the timed product: 2 ms on one core
 ROUNDS = 3
-FULL_SECONDS, FEWER_SECONDS = 2.0, 10.0  # between two timings, with all threads and with fewer
+FULL_SECONDS, FEWER_SECONDS = 4.0, 10.0  # between two timings, with all threads and with fewer
 _ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112  # CBLAS's own numbers
 
 

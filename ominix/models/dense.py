@@ -38,6 +38,11 @@ class Linear(nn.Module):
         if bias is not None:
             self.bias = bias
 
+    @property
+    def weight(self) -> mx.array:
+        """As nn.Linear has it, for models that look at it."""
+        return self.transposed.T
+
     def __call__(self, x: mx.array) -> mx.array:
         y = product(x, self.transposed)
         return y + self.bias if "bias" in self else y
@@ -50,6 +55,11 @@ class Embedding(nn.Module):
         """`weight`: (words, D)."""
         super().__init__()
         self.transposed = mx.contiguous(weight.T)
+
+    @property
+    def weight(self) -> mx.array:
+        """As nn.Embedding has it, for models that look at it."""
+        return self.transposed.T
 
     def __call__(self, x: mx.array) -> mx.array:
         columns = self.transposed[:, x.flatten()]  # (D, n)
@@ -91,11 +101,13 @@ def product(x: mx.array, weight: mx.array) -> mx.array:
 
 
 def _dense(module: nn.Module) -> nn.Module:
-    if isinstance(module, nn.Linear | nn.QuantizedLinear):
+    """Of these very types: what a model derives from them may compute something else."""
+    if type(module) in (nn.Linear, nn.QuantizedLinear):
         return Linear(_unpacked(module), module.get("bias"))
-    if isinstance(module, nn.Embedding | nn.QuantizedEmbedding):
+    if type(module) in (nn.Embedding, nn.QuantizedEmbedding):
         return Embedding(_unpacked(module))
-    return GELU() if isinstance(module, nn.GELU) else module
+    is_gelu = type(module) is nn.GELU and module._approx == "none"  # the others are other functions
+    return GELU() if is_gelu else module
 
 
 def _unpacked(module: nn.Module) -> mx.array:

@@ -62,6 +62,7 @@ def test_plain_and_lossless_files(file, form, subtype):
     assert abs(len(samples) - SECONDS * 16_000) < 800  # ADPCM fills its last block
 
 
+@pytest.mark.contract("audio.sniffing")
 @pytest.mark.parametrize(("container", "codec"), COMPRESSED)
 def test_compressed_files(file, container, codec):
     samples = heard(file, encoded(container, codec, [chirp(48_000)]))
@@ -178,6 +179,7 @@ def test_an_hour_takes_no_more_memory_than_a_minute(file):
         tracemalloc.stop()
 
 
+@pytest.mark.contract("audio.stream-wav")
 @pytest.mark.parametrize("claimed", [0, 0x7FFFFFFF, 0xFFFFFFFF])
 @pytest.mark.parametrize("rate_hz", [16_000, 44_100])
 def test_wav_of_a_stream_whose_length_was_not_known(file, claimed, rate_hz):
@@ -315,6 +317,7 @@ def test_the_track_marked_as_default_is_heard(file):
     assert likeness(heard(file, data))[0] > 0.99
 
 
+@pytest.mark.contract("audio.caps")
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "OGG"])
 def test_too_long(file, form):
     data = written(np.zeros(16_000 * 11, np.float32), 16_000, form)
@@ -324,6 +327,7 @@ def test_too_long(file, form):
     assert (refusal.value.param, refusal.value.code) == ("file", "audio_too_long")
 
 
+@pytest.mark.contract("audio.caps")
 def test_too_many_bytes(file):
     data = written(np.zeros((48_000, 8), np.float32), 48_000, "FLAC")
     assert len(data) < 2_000
@@ -333,6 +337,7 @@ def test_too_many_bytes(file):
     assert (refusal.value.param, refusal.value.code) == ("file", "audio_too_long")
 
 
+@pytest.mark.contract("audio.caps")
 def test_the_bounds_hold_while_the_file_is_read(file):
     """Half an hour of silence packs to 50 KB; the refusal comes after the first seconds of it."""
     data = written(np.zeros(16_000 * 1800, np.int16), 16_000, "FLAC")

@@ -75,11 +75,13 @@ NOT_AUDIO = {
 }
 
 
+@pytest.mark.contract("audio.not-audio")
 @pytest.mark.parametrize("data", NOT_AUDIO, ids=[repr(data[:12]) for data in NOT_AUDIO])
 def test_not_audio(file, data):
     assert re.search(NOT_AUDIO[data], refusal(file, data))
 
 
+@pytest.mark.contract("audio.playlists")
 @pytest.mark.parametrize(
     "text",
     [
@@ -100,11 +102,13 @@ def test_concat_script_without_its_mark(file):
     refusal(file, b"file '/etc/passwd'\nfile '/etc/hosts'\n")
 
 
+@pytest.mark.contract("audio.not-audio")
 def test_a_film_without_sound(file):
     message = refusal(file, encoded("mp4", "aac", [], video=True))
     assert message == "the file has no audio stream: an MP4 file with only pictures"
 
 
+@pytest.mark.contract("audio.not-audio")
 @pytest.mark.parametrize("form", ["WAV", "FLAC", "AIFF", "OGG"])
 def test_zero_samples(file, form):
     refusal(file, written(np.zeros(0, np.float32), 16_000, form))
@@ -195,6 +199,7 @@ def test_an_mp4_whose_samples_all_lie_in_the_same_place(file):
     refusal(file, data)
 
 
+@pytest.mark.contract("audio.playlists")
 @pytest.mark.parametrize(
     "reference",
     [

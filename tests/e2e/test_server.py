@@ -82,6 +82,7 @@ def test_another_address_needs_a_key_or_the_word_insecure(tmp_path):
     assert "--api-key" in refused.stderr
 
 
+@pytest.mark.contract("transport.should-retry", "chat.stream.error")
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "reason"), [("segfault", "SIGSEGV"), ("raise", "RuntimeError"), ("hang", "sign of life")]
@@ -105,6 +106,7 @@ def test_a_dead_worker_is_an_error_plain_and_streamed(shared_server, prompt, rea
     assert server.chat("hello", max_tokens=1)[0] == 200
 
 
+@pytest.mark.contract("transport.retry-after")
 def test_a_model_that_cannot_start_is_503_and_shows_in_health(serve):
     server = serve("--scripted")
     status, headers, body = server.chat("hello", model="scripted-broken")
@@ -126,6 +128,7 @@ def test_health_tells_of_a_stall(serve):
     assert client.join(10)[0][0] == 500
 
 
+@pytest.mark.contract("leaving.stops")
 @pytest.mark.parametrize("kind", ["streamed", "plain", "queued"])
 def test_a_client_that_leaves_cancels_its_job(serve, kind):
     server = serve("--scripted", "--jobs-per-worker", "4")
@@ -143,6 +146,7 @@ def test_a_client_that_leaves_cancels_its_job(serve, kind):
     assert time.monotonic() - begun < 1.0  # measured: 0.1 s
 
 
+@pytest.mark.contract("transport.retry-after")
 @pytest.mark.slow
 def test_200_clients_on_one_worker(serve):
     server = serve("--scripted", "--jobs-per-worker", "8")
@@ -213,6 +217,7 @@ def _swallow(call) -> None:
         return
 
 
+@pytest.mark.contract("transport.error-shape", "transport.request-id")
 @pytest.mark.parametrize(
     ("data", "status"),
     [
@@ -237,6 +242,7 @@ def test_every_refusal_has_the_one_shape(shared_server, data, status):
     error_of(answer)
 
 
+@pytest.mark.contract("transport.error-shape")
 def test_a_wrong_method_says_which_are_right(shared_server):
     status, headers, body = shared_server.request("PUT", "/v1/models")
     assert status == 405
@@ -244,6 +250,7 @@ def test_a_wrong_method_says_which_are_right(shared_server):
     assert body["error"]["code"] == "method_not_allowed"
 
 
+@pytest.mark.contract("transport.chunked", "transport.continue")
 @pytest.mark.slow
 def test_bodies_may_come_in_chunks_and_after_100_continue(shared_server):
     data = json.dumps(HELLO).encode()
@@ -255,6 +262,7 @@ def test_bodies_may_come_in_chunks_and_after_100_continue(shared_server):
     assert b'"hello0 hello1 hello2 "' in answer
 
 
+@pytest.mark.contract("transport.too-large")
 @pytest.mark.slow
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_past_the_limit_is_413(serve, chunked):
@@ -269,6 +277,7 @@ def test_a_body_past_the_limit_is_413(serve, chunked):
     assert error_of(answer)["code"] == "request_too_large"
 
 
+@pytest.mark.contract("transport.head", "transport.slashes")
 def test_paths_are_forgiving_and_head_answers(shared_server):
     for path in ("//v1//models/", "/v1/models/"):
         assert shared_server.request("GET", path)[0] == 200
@@ -277,6 +286,7 @@ def test_paths_are_forgiving_and_head_answers(shared_server):
     assert int(headers["Content-Length"]) > 0
 
 
+@pytest.mark.contract("transport.request-id")
 def test_request_ids_are_echoed_if_sane(shared_server):
     def sent(request_id: str) -> str:
         return shared_server.request("GET", "/livez", headers={"x-request-id": request_id})[1]["x-request-id"]
@@ -286,6 +296,7 @@ def test_request_ids_are_echoed_if_sane(shared_server):
     assert re.fullmatch(r"req_[0-9a-f]{32}", sent("x" * 500))
 
 
+@pytest.mark.contract("transport.model-paths")
 def test_ids_of_the_list_round_trip(shared_server):
     for model in shared_server.request("GET", "/v1/models")[2]["data"]:
         status, _, body = shared_server.request("GET", f"/v1/models/{model['id']}")
@@ -302,6 +313,9 @@ def test_the_documents_need_nothing_from_outside(shared_server):
     assert not re.findall(r'(?:src|href)="(?!/)', page)
 
 
+@pytest.mark.contract(
+    "chat.stream.one-head", "chat.stream.role", "chat.stream.usage", "chat.stream.done", "chat.stream.headers"
+)
 def test_a_stream_has_openai_s_shape(shared_server):
     status, headers, body = shared_server.chat(
         "hello", max_tokens=2, stream=True, stream_options={"include_usage": True}, n=2
@@ -323,6 +337,7 @@ def test_a_stream_has_openai_s_shape(shared_server):
     assert text == "hello0 hello1 "
 
 
+@pytest.mark.contract("chat.stream.error")
 def test_an_early_error_of_a_stream_keeps_its_status(shared_server):
     status, _, body = shared_server.chat("refuse", stream=True)
     assert (status, body["error"]["param"]) == (400, "messages")

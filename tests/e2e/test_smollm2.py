@@ -71,6 +71,7 @@ def test_max_tokens_cuts_with_length(client):
     assert answer.usage.completion_tokens == 3
 
 
+@pytest.mark.contract("chat.stop", "clients.openai-python")
 def test_a_stop_string_split_over_tokens_is_not_in_the_answer(client):
     whole = text(ask(client))
     at = whole.index("Paris")
@@ -82,6 +83,7 @@ def test_a_stop_string_split_over_tokens_is_not_in_the_answer(client):
     assert streamed == whole[: at - 3]
 
 
+@pytest.mark.contract("chat.stream.utf8")
 def test_unicode_comes_whole(client):
     messages = [{"role": "user", "content": "Repeat exactly: Grüße, 東京, 😀"}]
     answer = text(ask(client, messages, max_tokens=40))
@@ -97,6 +99,7 @@ def test_eight_clients_get_what_each_gets_alone(client):
     assert together == alone
 
 
+@pytest.mark.contract("chat.seed")
 def test_a_seed_reproduces_and_differs_without(client):
     def sampled(**fields):
         return text(ask(client, temperature=1.2, max_tokens=20, **fields))
@@ -105,6 +108,7 @@ def test_a_seed_reproduces_and_differs_without(client):
     assert len({sampled() for _ in range(4)}) > 1
 
 
+@pytest.mark.contract("chat.logprobs")
 def test_logprobs_in_openai_s_shape(client):
     answer = ask(client, logprobs=True, top_logprobs=2, max_tokens=4)
     entries = answer.choices[0].logprobs.content

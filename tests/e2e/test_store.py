@@ -64,6 +64,7 @@ def cli(home, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
 
 
+@pytest.mark.contract("models.lifecycle", "models.ids", "models.reference-fields")
 def test_a_model_from_the_hub_to_an_answer_and_away_again(hub, server):
     files = obedient()
     hub.add("a/tiny", files)

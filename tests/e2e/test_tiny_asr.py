@@ -98,6 +98,7 @@ def test_a_held_out_voice(client):
     assert rate < 0.30
 
 
+@pytest.mark.contract("audio.sniffing")
 @pytest.mark.parametrize(
     ("container", "codec"),
     [
@@ -131,6 +132,7 @@ def wav(samples: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.contract("audio.silence")
 def test_silence_and_noise_say_nothing(client):
     dice = np.random.default_rng(0)
     for samples in (np.zeros(48_000), dice.normal(0, 0.01, 48_000), dice.normal(0, 0.001, 160_000)):

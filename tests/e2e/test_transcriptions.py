@@ -28,6 +28,7 @@ def transcribe(server, *fields, **options):
     return server.request("POST", PATH, body, headers)
 
 
+@pytest.mark.contract("audio.answer.json", "audio.answer.text", "audio.answer.verbose")
 def test_json_text_and_verbose_json(shared_server):
     status, _, body = transcribe(shared_server, ("prompt", "say hello out there"))
     assert (status, body["text"]) == (200, "hello out there")
@@ -39,11 +40,13 @@ def test_json_text_and_verbose_json(shared_server):
     assert (body["language"], body["duration"], body["segments"][0]["text"]) == ("Chinese", 1.0, "hello")
 
 
+@pytest.mark.contract("audio.language")
 @pytest.mark.parametrize("language", ["", "auto", "AUTO", "English", "en", "en-US", "EN"])
 def test_languages_in_any_spelling(shared_server, language):
     assert transcribe(shared_server, ("language", language))[0] == 200
 
 
+@pytest.mark.contract("audio.arrays")
 @pytest.mark.parametrize(
     "spelling",
     [
@@ -99,6 +102,7 @@ def test_chunking_strategy_in_any_spelling(shared_server, fields):
     assert transcribe(shared_server, *fields)[0] == 200
 
 
+@pytest.mark.contract("audio.fields", "audio.unknown-fields", "audio.text-numbers")
 def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server):
     fields = [
         ("keywords[]", "say"),
@@ -114,6 +118,7 @@ def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server
     assert transcribe(shared_server, ("chunking_strategy", "auto"))[0] == 200
 
 
+@pytest.mark.contract("audio.not-audio", "audio.language")
 @pytest.mark.parametrize(
     ("fields", "options", "param", "code"),
     [
@@ -154,6 +159,7 @@ def test_bad_forms_are_a_400_that_names_the_field(shared_server, fields, options
     assert not shared_server.uploads()
 
 
+@pytest.mark.contract("transport.too-large")
 def test_a_file_past_the_limit_is_413(serve):
     server = serve("--scripted", "--max-upload-mib", "0.1")
     status, _, body = transcribe(server, file=b"x" * 150_000)
@@ -164,6 +170,7 @@ def test_a_file_past_the_limit_is_413(serve):
     assert not server.uploads()
 
 
+@pytest.mark.contract("audio.answer.stream")
 def test_a_stream_sums_up_to_its_done_text(shared_server):
     _, headers, body = transcribe(shared_server, ("prompt", "say one two"), ("stream", "true"))
     assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -179,6 +186,7 @@ def test_a_stream_sums_up_to_its_done_text(shared_server):
     assert eventually(lambda: not shared_server.uploads(), 2)
 
 
+@pytest.mark.contract("leaving.uploads", "leaving.stops")
 def test_the_upload_is_gone_when_the_client_leaves(serve):
     server = serve("--scripted")
     transcribe(server, ("prompt", "say warm"))

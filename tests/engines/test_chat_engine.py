@@ -64,6 +64,7 @@ def test_an_answer_does_not_depend_on_its_company(folders, kind):
         assert isinstance(batched[-1], ChatDone)
 
 
+@pytest.mark.contract("chat.seed")
 def test_a_seed_gives_the_same_answer_again_in_any_company(chat):
     job = ChatJob(said("hi"), Sampling(temperature=1, seed=7), max_tokens=20, top_logprobs=0)
 
@@ -81,6 +82,7 @@ def test_without_a_seed_no_two_answers_are_the_same(chat):
     assert tokens(first) != tokens(second)
 
 
+@pytest.mark.contract("chat.choices")
 def test_choices_of_a_job_differ_and_are_counted_together(chat):
     job = ChatJob(said("hi"), Sampling(temperature=1, seed=3), max_tokens=15, n=3, top_logprobs=0)
 
@@ -132,6 +134,7 @@ def test_an_answer_ends_where_the_model_ends_it(tmp_path):
     assert done(events).completion_tokens == 6
 
 
+@pytest.mark.contract("chat.stop")
 def test_a_stop_string_is_found_across_tokens_and_never_shown(tmp_path):
     chat = reciter(tmp_path, [*b"abcdefgh"])
 
@@ -154,6 +157,7 @@ def test_text_held_back_comes_at_the_end(tmp_path):
     assert (text(events), reasons(events)) == ("abcd", {0: "length"})
 
 
+@pytest.mark.contract("chat.stream.utf8")
 def test_characters_are_never_cut(tmp_path):
     chat = reciter(tmp_path, [*"é€😀".encode()])
 
@@ -164,6 +168,7 @@ def test_characters_are_never_cut(tmp_path):
     assert text(cut) == "é€"
 
 
+@pytest.mark.contract("chat.stream.reasoning")
 def test_thoughts_are_kept_apart(tmp_path):
     chat = reciter(tmp_path, [THINK, *b"plan", UNTHINK, *b"do it"])
 

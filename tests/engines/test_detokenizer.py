@@ -88,6 +88,7 @@ def test_special_tokens_say_nothing(tmp_path, kind):
     assert Detokenizer(tokenizer).token_bytes(end) == b""
 
 
+@pytest.mark.contract("chat.stream.utf8")
 def test_a_character_of_byte_tokens_comes_whole(tmp_path):
     tokenizer = wrapped(tmp_path, sentence_piece(trims=True))
     text = Detokenizer(tokenizer).text()

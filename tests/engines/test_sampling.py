@@ -34,6 +34,7 @@ def softmax(x):
     return e / e.sum()
 
 
+@pytest.mark.contract("chat.penalties")
 def test_frequency_and_presence_count_the_answer_alone():
     expected = LOGITS[0].copy()
     for token in set(ANSWER):
@@ -50,6 +51,7 @@ def test_repetition_counts_the_prompt_too():
     assert np.allclose(processed(repetition_penalty=1.3), expected, atol=1e-5)
 
 
+@pytest.mark.contract("chat.penalties")
 def test_logit_bias_is_added():
     expected = LOGITS[0].copy()
     expected[4] += 100

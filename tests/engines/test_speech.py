@@ -146,6 +146,7 @@ def test_a_warm_answer_is_not_the_likeliest(engine, files):
     assert answer(1.0) != answer(0.0)
 
 
+@pytest.mark.contract("audio.answer.long")
 def test_a_long_recording_is_cut_and_told_in_order(engine, wav, sound):
     path = wav(sound)
     (events,) = events_of(engine, {1: TranscriptionJob(path, temperature=1.0)}).values()
@@ -165,6 +166,7 @@ def test_a_long_recording_is_cut_and_told_in_order(engine, wav, sound):
         pieces = pieces.split(segment.text, 1)[1]
 
 
+@pytest.mark.contract("audio.silence")
 def test_silence_costs_no_model_call(engine, wav):
     (events,) = events_of(engine, {1: TranscriptionJob(wav(np.zeros(50_000, np.int16)))}).values()
     assert [type(event) for event in events] == [Started, Progress, TranscriptionDone]

@@ -74,6 +74,7 @@ def test_one_clip_from_start_to_end(grammar, say):
     assert done.completion_tokens == part.drawn > drawn
 
 
+@pytest.mark.contract("audio.answer.long")
 def test_clips_are_told_in_order_however_they_are_answered(grammar, say):
     job = transcription(grammar)
     first, second = job.add(clip(0, 20)), job.add(clip(20, 30))
@@ -141,6 +142,7 @@ def test_a_given_language_is_no_reason_to_invent_speech(grammar, say):
     assert job.events()[-1].language == "English"
 
 
+@pytest.mark.contract("audio.answer.loops")
 def test_an_answer_is_cut_off_at_its_limit_and_the_next_is_not(grammar, say):
     job = transcription(grammar, limit=lambda seconds: int(seconds), language="English")
     first, second = job.add(clip(0, 5)), job.add(clip(5, 30))
@@ -150,11 +152,13 @@ def test_an_answer_is_cut_off_at_its_limit_and_the_next_is_not(grammar, say):
     assert second.text == "one two threeone two three"
 
 
+@pytest.mark.contract("audio.answer.loops")
 def test_the_limit_grows_with_the_clip():
     assert token_limit(0.1) >= 32
     assert token_limit(30) >= 15 * 30
 
 
+@pytest.mark.contract("audio.answer.loops")
 def test_an_answer_that_loops_is_stopped(grammar, say):
     part = transcription(grammar, language="English").add(clip(0, 30))
     say(part, "one two " * 100)

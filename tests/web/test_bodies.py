@@ -6,6 +6,7 @@ from ominix.errors import InvalidRequest
 from ominix.web.bodies import parse
 
 
+@pytest.mark.contract("transport.hostile-json")
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -29,5 +30,6 @@ def test_what_is_not_clean_json_is_refused_with_the_reason(body, reason):
     assert caught.value.code == "invalid_json"
 
 
+@pytest.mark.contract("transport.hostile-json")
 def test_a_byte_order_mark_and_whole_surrogate_pairs_are_fine():
     assert parse(b'\xef\xbb\xbf{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}

@@ -41,6 +41,7 @@ def test_a_star_allows_any_host(client):
     assert answer.status_code == 200
 
 
+@pytest.mark.contract("transport.keys")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -76,11 +77,13 @@ def test_health_needs_no_key(client):
     assert client(api_keys=("one",)).simulate_get("/health").status_code == 200
 
 
+@pytest.mark.contract("transport.keys")
 def test_any_key_is_fine_while_none_is_configured(client):
     answer = client().simulate_get("/v1/models", headers={"Authorization": "Bearer sk-whatever"})
     assert answer.status_code == 200
 
 
+@pytest.mark.contract("transport.cors")
 def test_cors_is_off_by_default(client):
     answer = client().simulate_get("/livez", headers={"Origin": "https://page.example"})
     assert "access-control-allow-origin" not in answer.headers
@@ -93,6 +96,7 @@ def test_a_foreign_page_may_not_post(client):
     assert client().simulate_post("/v1/chat/completions", headers=same).status_code == 415
 
 
+@pytest.mark.contract("transport.cors")
 def test_an_allowed_origin_gets_its_headers_and_preflight(client):
     allowed = client(allowed_origins=("https://page.example",), api_keys=("one",))
     origin = {"Origin": "https://page.example"}

@@ -23,6 +23,7 @@ from mlx_lm.utils import dequantize_model, get_total_parameters, load_model, loa
 from ominix.engines import backend, memory
 from ominix.engines.chat.detokenizer import Detokenizer
 from ominix.errors import Unavailable
+from ominix.models import dense
 
 log = logging.getLogger("ominix.chat")
 
@@ -121,7 +122,10 @@ def _for_backend(model: nn.Module) -> nn.Module:
         # Scales first, so that no weight is rounded on its way; and products with float32 scales take
         # a sixth of the time of those with bfloat16 ones.
         model.set_dtype(mx.float32)
-    return dequantize_model(model) if fits else model
+    if fits:
+        model = dequantize_model(model)
+        dense.make(model)
+    return model
 
 
 def _is_quantized(model: nn.Module) -> bool:
