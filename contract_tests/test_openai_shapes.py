@@ -32,6 +32,8 @@ TYPES: dict[str, Any] = {
     "event": Annotated[TranscriptionStreamEvent, Field(discriminator="type")],
 }
 
+VERBOSE = (("response_format", "verbose_json"),)
+WORDS = ("timestamp_granularities[]", "word")
 LOGPROBS = """
 choices[].logprobs choices[].logprobs.content choices[].logprobs.refusal
 choices[].logprobs.content[].token choices[].logprobs.content[].logprob choices[].logprobs.content[].bytes
@@ -62,7 +64,9 @@ PRESENT = {
     "error": "message type param code",
     "transcription": """
         text usage usage.type usage.seconds logprobs logprobs[].token logprobs[].logprob logprobs[].bytes""",
-    "verbose": f"duration language text usage usage.type usage.seconds segments {SEGMENT}",
+    "verbose": f"""
+        duration language text usage usage.type usage.seconds segments {SEGMENT}
+        words words[].word words[].start words[].end""",
     "event": """
         type delta text id start end speaker logprobs logprobs[].token logprobs[].logprob logprobs[].bytes
         usage usage.type usage.input_tokens usage.output_tokens usage.total_tokens usage.input_token_details
@@ -111,7 +115,7 @@ ABSENT = {
         "usage.total_tokens": "usage counts seconds",
         "usage.input_token_details": "usage counts seconds",
     },
-    "verbose": {"words": "no word times yet"},
+    "verbose": {},
     "event": {"segment_id": "no speakers are told apart", "languages": "the done event has `language`"},
 }
 
@@ -141,7 +145,7 @@ def bodies(shared_server) -> dict[str, list]:
         "deleted": [removed(server)],
         "error": [answer[2]["error"] for answer in refusals],
         "transcription": [transcribed(server)[2], transcribed(server, ("include[]", "logprobs"))[2]],
-        "verbose": [transcribed(server, ("response_format", "verbose_json"))[2]],
+        "verbose": [transcribed(server, *VERBOSE)[2], transcribed(server, *VERBOSE, WORDS)[2]],
         "event": messages(transcribed(server, ("stream", "true"), ("include[]", "logprobs"))),
     }
 
