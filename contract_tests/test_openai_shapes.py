@@ -111,7 +111,7 @@ ABSENT = {
         "usage.total_tokens": "usage counts seconds",
         "usage.input_token_details": "usage counts seconds",
     },
-    "verbose": {"words": "no word times yet"},
+    "verbose": {},
     "event": {"segment_id": "no speakers are told apart", "languages": "the done event has `language`"},
 }
 
@@ -134,6 +134,7 @@ def bodies(shared_server) -> dict[str, list]:
         server.request("DELETE", "/v1/models/tiny-asr"),
     ]  # fmt: skip
     listed = server.request("GET", "/v1/models")[2]["data"]
+    asked = ((), (("timestamp_granularities[]", "word"),))
     return {
         "completion": [server.chat(prompt, **fields)[2] for prompt, fields in plain],
         "chunk": [c for p, fields in streams for c in messages(server.chat(p, stream=True, **fields))],
@@ -141,7 +142,7 @@ def bodies(shared_server) -> dict[str, list]:
         "deleted": [removed(server)],
         "error": [answer[2]["error"] for answer in refusals],
         "transcription": [transcribed(server)[2], transcribed(server, ("include[]", "logprobs"))[2]],
-        "verbose": [transcribed(server, ("response_format", "verbose_json"))[2]],
+        "verbose": [transcribed(server, ("response_format", "verbose_json"), *words)[2] for words in asked],
         "event": messages(transcribed(server, ("stream", "true"), ("include[]", "logprobs"))),
     }
 

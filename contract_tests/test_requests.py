@@ -156,13 +156,6 @@ def test_each_answer_has_an_id_of_its_own(shared_server):
     assert len(set(ids)) == 3
 
 
-@pytest.mark.contract("audio.words")
-def test_word_times_are_refused_by_name(shared_server):
-    fields = {"response_format": "verbose_json", "timestamp_granularities": ["word"], "file_path": "/a.wav"}
-    status, param, code = refusal(shared_server.request("POST", "/v1/audio/transcriptions", fields))
-    assert (status, param, code) == (400, "timestamp_granularities[0]", "unsupported_parameter")
-
-
 @pytest.mark.contract("chat.choices")
 @pytest.mark.parametrize("n", [1, 8])
 def test_so_many_choices(shared_server, n):
