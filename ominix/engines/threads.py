@@ -51,7 +51,7 @@ class Threads:
         self._due = time.monotonic() + wait
 
     def _seconds(self, count: int, bound: float) -> float:
-        """The median of a few products, so that one that lost its core does not count; gives up at the bound."""
+        """The median of a few products: one that lost its core does not count. Gives up at the bound."""
         self._set(count)
         begun = time.perf_counter()
         self._product()  # wakes the threads
