@@ -213,7 +213,7 @@ def transcribe(call, **fields):
 
 
 @pytest.mark.contract(
-    "clients.openai-python", "audio.answer.json", "audio.answer.verbose", "audio.answer.text"
+    "clients.openai-python", "audio.answer.json", "audio.answer.verbose", "audio.answer.text", "audio.words"
 )
 def test_transcriptions_in_every_format(call):
     plain = call(transcribe(call))
@@ -221,6 +221,9 @@ def test_transcriptions_in_every_format(call):
     assert call(transcribe(call, response_format="text")) == "hello there\n"
     verbose = call(transcribe(call, response_format="verbose_json", timestamp_granularities=["segment"]))
     assert (verbose.duration, verbose.language, verbose.text) == (1.0, "English", "hello there")
+    assert verbose.words is None
+    words = call(transcribe(call, response_format="verbose_json", timestamp_granularities=["word"])).words
+    assert [(word.word, word.start, word.end) for word in words] == [("hello", 0.0, 0.5), ("there", 0.5, 1.0)]
     (segment,) = verbose.segments
     assert (segment.id, segment.start, segment.end, segment.text) == (0, 0.0, 1.0, "hello there")
     assert (segment.seek, segment.tokens, segment.temperature) == (0, [], 0.0)

@@ -153,8 +153,19 @@ def _add_connection(parser: argparse.ArgumentParser, environ: Mapping[str, str])
 
 def _add_transcribe(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     parser.add_argument("files", nargs="+", type=Path, help="audio or video files, or folders of them")
-    parser.add_argument("--format", choices=("txt", "json", "verbose", "srt", "vtt"), default="txt")
-    parser.add_argument("--output", type=_folder, help="write files into this folder, not to the terminal")
+    parser.add_argument(
+        "-f", "--format", choices=("txt", "json", "verbose", "srt", "vtt", "tsv"), default="txt",
+        help="verbose: JSON with segments; srt, vtt: subtitles; tsv: times in milliseconds (default: txt)",
+    )  # fmt: skip
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--beside", action="store_true", help="write each text beside its recording")
+    where.add_argument(
+        "-o", "--output-dir", "--output_dir", "--output", dest="output", type=_output, metavar="FOLDER",
+        help="write files into this folder; - (the default) to the terminal",
+    )  # fmt: skip
+    parser.add_argument(
+        "--words", action="store_true", help="the times of words too, which needs a forced aligner"
+    )
     parser.add_argument("--model", help="a speech model; default: the server's default")
     parser.add_argument("--language", help="the language spoken, such as English or zh; default: heard")
     parser.add_argument("--prompt", help="names and words that are likely to occur")
@@ -215,6 +226,14 @@ def _folder(text: str) -> Path:
     if not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is not a folder")
     return path
+
+
+def _output(text: str) -> Path | None:
+    """A folder that may be made yet; None: the terminal."""
+    path = Path(text).expanduser().resolve()
+    if text != "-" and path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return None if text == "-" else path
 
 
 def _alias(text: str) -> tuple[str, str]:

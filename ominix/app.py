@@ -16,6 +16,7 @@ from ominix.resources.downloads import DownloadList, NewDownload
 from ominix.resources.health import Health, Liveness
 from ominix.resources.models import Models
 from ominix.resources.transcriptions import Transcriptions
+from ominix.resources.translations import Translations
 from ominix.store.downloads import Downloads
 from ominix.web import access, forms
 from ominix.web.answers import Answers, install_error_handlers
@@ -55,4 +56,5 @@ def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Confi
             audio_roots=config.audio_roots,
         ),
     )
+    app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=config.max_upload_bytes))
     return access.recorded(app)

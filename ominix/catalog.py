@@ -21,7 +21,7 @@ from ominix.tasks import task_of
 ENGINES = {"chat": "chat", "speech": "speech"}  # task -> module of ominix.engines
 ALIGNER_NOTE = "gives words their times; a speech model loads it when a request asks for words"
 # What comes with the package: the speech model is the default until a real one is installed.
-EMBEDDED = (Path(__file__).parent / "embedded" / "tiny-asr",)
+EMBEDDED = tuple(Path(__file__).parent / "embedded" / name for name in ("tiny-asr", "tiny-aligner"))
 EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
 MAX_CONFIG_BYTES = 4 << 20
 OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository

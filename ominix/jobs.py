@@ -45,7 +45,7 @@ class Cutting:
 
     threshold: float = 0.5  # the chance from which on a sound counts as speech
     padding_seconds: float = 0.3  # of what is heard before the speech
-    silence_seconds: float = 0.6  # a pause that ends a segment
+    silence_seconds: float = 0.6  # a pause that ends a segment; 2 s always do
     shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
 
 

@@ -7,15 +7,16 @@ import json
 import sys
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ominix.commands.client import Client, ServerError, connected
 from ominix.config import Config
-from ominix.formats import transcript
+from ominix.formats import subtitles, transcript
 from ominix.formats.transcript import Transcript
-from ominix.jobs import Segment, TranscriptionDone
+from ominix.jobs import Segment, TranscriptionDone, Word
 
 BAR = 30  # characters
 CHUNK_BYTES = 1 << 20
@@ -54,8 +55,9 @@ def run(config: Config, options: argparse.Namespace) -> int:
     failed = 0
     try:
         with connected(config, options.url, "--max-upload-mib", PRIVATE_UPLOAD_MIB) as client:
-            for file in files:
-                failed += not _transcribe(client, file, options, show_name=len(files) > 1)
+            targets = _targets(files, options)
+            for file, target in zip(files, targets, strict=True):
+                failed += not _transcribe(client, file, target, options, show_name=len(files) > 1)
     except ServerError as error:
         print(f"ominix: {error}", file=sys.stderr)
         return 1
@@ -73,17 +75,31 @@ def _files(given: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _transcribe(client: Client, file: Path, options: argparse.Namespace, *, show_name: bool) -> bool:
+def _targets(files: list[Path], options: argparse.Namespace) -> list[Path | None]:
+    """Where each text goes, None for the terminal. Files that differ in their ending alone keep it."""
+    if not (options.output or options.beside):
+        return [None] * len(files)
+    folders = [options.output or file.parent for file in files]
+    shared = Counter((folder, file.stem) for folder, file in zip(folders, files, strict=True))
+    return [
+        folder / ((file.name if shared[folder, file.stem] > 1 else file.stem) + SUFFIXES[options.format])
+        for folder, file in zip(folders, files, strict=True)
+    ]
+
+
+def _transcribe(
+    client: Client, file: Path, target: Path | None, options: argparse.Namespace, *, show_name: bool
+) -> bool:
     try:
-        found = _ask(client, file, options)
+        text = FORMATS[options.format](_ask(client, file, options))
+        if target:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
     except (OSError, ServerError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         print(f"ominix: {file}: {reason}", file=sys.stderr)
         return False
-    text = FORMATS[options.format](found)
-    if options.output:
-        target = options.output / (file.stem + SUFFIXES[options.format])
-        target.write_text(text, encoding="utf-8")
+    if target:
         print(target, file=sys.stderr)
     else:
         print((f"== {file} ==\n" if show_name else "") + text, end="")
@@ -96,6 +112,7 @@ def _ask(client: Client, file: Path, options: argparse.Namespace) -> Transcript:
         "model": options.model,
         "language": options.language,
         "prompt": options.prompt,
+        "timestamp_granularities[]": "word" if options.words else None,
     }
     body, headers = _form({k: v for k, v in fields.items() if v}, file)
     found, bar = Transcript(), _Bar(file.name)
@@ -113,7 +130,8 @@ def _ask(client: Client, file: Path, options: argparse.Namespace) -> Transcript:
 def _segment(event: dict[str, Any]) -> Segment:
     names = ("start", "end", "text", "temperature", "avg_logprob", "no_speech_prob")
     values = {name: event[name] for name in names}
-    return Segment(id=int(event["id"]), tokens=tuple(event["tokens"]), **values)
+    words = tuple(Word(word["word"], word["start"], word["end"]) for word in event.get("words", ()))
+    return Segment(id=int(event["id"]), tokens=tuple(event["tokens"]), words=words, **values)
 
 
 def _form(fields: dict[str, str], file: Path) -> tuple[Iterator[bytes], dict[str, str]]:
@@ -177,7 +195,12 @@ def _as_json(found: Transcript) -> str:
 
 
 def _as_verbose(found: Transcript) -> str:
-    return json.dumps(transcript.as_verbose_json(found), ensure_ascii=False, indent=2) + "\n"
+    body = transcript.as_verbose_json(found, words=any(segment.words for segment in found.segments))
+    return json.dumps(body, ensure_ascii=False, indent=2) + "\n"
+
+
+def _as_tsv(found: Transcript) -> str:
+    return subtitles.as_tsv(found.segments)
 
 
 FORMATS: dict[str, Callable[[Transcript], str]] = {
@@ -186,5 +209,6 @@ FORMATS: dict[str, Callable[[Transcript], str]] = {
     "verbose": _as_verbose,
     "srt": transcript.as_srt,
     "vtt": transcript.as_vtt,
+    "tsv": _as_tsv,
 }
-SUFFIXES = {"txt": ".txt", "json": ".json", "verbose": ".json", "srt": ".srt", "vtt": ".vtt"}
+SUFFIXES = {name: ".json" if name == "verbose" else f".{name}" for name in FORMATS}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,9 +70,10 @@ def as_vtt(transcript: Transcript) -> str:
 TEXTS = {"text": as_text, "srt": as_srt, "vtt": as_vtt}
 
 
-def stream_event(event: Event) -> dict[str, Any] | None:
+def stream_event(event: Event, told: Sequence[TokenLogprob] = ()) -> dict[str, Any] | None:
     """The `transcription_event` object that an event becomes, if it becomes one.
 
+    `told`: the log-probabilities of all deltas, which the last event repeats.
     Beside OpenAI's fields a segment has those of verbose_json, and the last event language and duration.
     """
     if isinstance(event, Delta):
@@ -84,7 +85,9 @@ def stream_event(event: Event) -> dict[str, Any] | None:
         return {**_segment(event), **head, **words}
     if isinstance(event, TranscriptionDone):
         facts = {"language": event.language or "", "duration": event.duration_seconds}
-        return {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
+        logprobs = {"logprobs": list(map(_logprob, told))} if told else {}
+        done = {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
+        return {**done, **logprobs}
     return None
 
 

@@ -12,7 +12,7 @@ from ominix import languages
 from ominix.catalog import Catalog
 from ominix.errors import Forbidden, InvalidRequest
 from ominix.formats import transcript
-from ominix.jobs import Event, Progress, TranscriptionJob
+from ominix.jobs import Cutting, Delta, Event, Progress, TokenLogprob, TranscriptionJob
 from ominix.pool.pool import Pool
 from ominix.schemas import JsonObject
 from ominix.web import access, bodies, forms, media, sse
@@ -45,7 +45,7 @@ class Transcriptions:
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
         if fields["stream"]:
-            sse.answer(resp, listener, self._messages, last=b"")
+            sse.answer(resp, listener, self._renderer(), last=b"")
         else:
             self._answer(resp, fields, transcript.collected(listener))
 
@@ -80,11 +80,19 @@ class Transcriptions:
             )
         return str(path)
 
-    def _messages(self, event: Event) -> list[bytes]:
-        if isinstance(event, Progress):
-            return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
-        body = transcript.stream_event(event)
-        return [sse.message(self._answers.event("transcription_event", body))] if body else []
+    def _renderer(self) -> sse.Render:
+        """Events to messages; the last has all that came with the text before."""
+        told: list[TokenLogprob] = []
+
+        def messages(event: Event) -> list[bytes]:
+            if isinstance(event, Progress):
+                return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
+            if isinstance(event, Delta):
+                told.extend(event.logprobs)
+            body = transcript.stream_event(event, told)
+            return [sse.message(self._answers.event("transcription_event", body))] if body else []
+
+        return messages
 
     def _answer(self, resp: Response, fields: JsonObject, found: transcript.Transcript) -> None:
         response_format = fields["response_format"]
@@ -114,14 +122,33 @@ def transcription_job(fields: JsonObject, path: str, aligner: str | None = None)
         context="\n".join(word for word in words if word),
         temperature=float(fields["temperature"]),
         logprobs="logprobs" in fields.get("include", []),
+        cutting=_cutting(fields.get("chunking_strategy", "auto")),
         aligner=aligner,
     )
 
 
+def _cutting(strategy: str | JsonObject) -> Cutting:
+    """OpenAI's numbers and defaults for server_vad, our own for auto."""
+    if isinstance(strategy, str):
+        return Cutting()
+    return Cutting(
+        threshold=strategy.get("threshold", 0.5),
+        padding_seconds=strategy.get("prefix_padding_ms", 300) / 1000,
+        silence_seconds=strategy.get("silence_duration_ms", 200) / 1000,
+        shortest_seconds=0.0,
+    )
+
+
 def _language(fields: JsonObject) -> str | None:
-    candidates = fields.get("languages", [])
-    param = "language" if fields.get("language") else "languages"
-    text = fields.get("language") or (candidates[0] if len(candidates) == 1 else "")
+    """The one language that is asked for; of several candidates the model chooses freely."""
+    candidates = [_named(text, "languages") for text in fields.get("languages", [])]
+    if fields.get("language"):
+        return _named(fields["language"], "language")
+    return candidates[0] if len(candidates) == 1 else None
+
+
+def _named(text: str, param: str) -> str | None:
+    """Its English name. Raises InvalidRequest."""
     if text.strip().lower() in ("", "auto"):
         return None
     name = languages.find(text)

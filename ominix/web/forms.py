@@ -22,6 +22,7 @@ MAX_FIELDS = 512
 MAX_FIELD_BYTES = 64 << 10
 NUMBER = re.compile(r"-?[0-9]{0,15}\.?[0-9]{1,40}([eE][-+]?[0-9]{1,2})?")
 BRACKETED = re.compile(r"([a-z_]+)\[([a-z_]+)\]")  # chunking_strategy[type]
+INDEXED = re.compile(r"\[[0-9]*\]$")  # include[], include[0]
 
 
 class Upload:
@@ -91,29 +92,31 @@ def _save(stream: Any, upload: Upload, max_bytes: int) -> None:  # falcon's buff
 
 
 def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
-    """`x[]`, `x` and repeated fields are arrays, `x[y]` is an object; text becomes the schema's type."""
+    """`x[]`, `x[0]`, `x` and repeated fields are arrays, `x[y]` an object; text becomes the schema's type."""
     kinds = schemas.properties(schema)
     fields: schemas.JsonObject = {}
+    objects: dict[str, schemas.JsonObject] = {}
     for key, values in texts.items():
         bracketed = BRACKETED.fullmatch(key)
-        if bracketed:
-            fields.setdefault(bracketed[1], {})[bracketed[2]] = _number_or_text(values[-1])
-            continue
-        name = key.removesuffix("[]")
+        name = INDEXED.sub("", key)
         kind = kinds.get(name, {})
-        if any(branch.get("type") == "array" for branch in (kind, *kind.get("anyOf", []))):
+        if bracketed:
+            objects.setdefault(bracketed[1], {})[bracketed[2]] = _number_or_text(values[-1])
+        elif any(branch.get("type") == "array" for branch in (kind, *kind.get("anyOf", []))):
             fields.setdefault(name, []).extend(v for value in values for v in _items(value))
         elif values[-1] != "":
             fields[name] = _value(values[-1], kind)
         elif name == "file":
             fields[name] = ""
-    return fields
+    for name in objects.keys() & fields.keys():
+        raise InvalidRequest(f"'{name}' is given as a whole and in parts.", param=name, code="invalid_value")
+    return {**fields, **objects}
 
 
 def _items(value: str) -> list[str]:
     """An array may also come as one JSON text."""
     if value.startswith("["):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             parsed = json.loads(value)
             return [str(item) for item in parsed]
     return [value] if value else []
@@ -125,7 +128,7 @@ def _value(text: str, kind: schemas.JsonObject) -> object:
         return _number_or_text(text)
     if kind.get("type") == "boolean":
         return {"true": True, "false": False}.get(text.lower(), text)
-    if text.startswith("{") and "anyOf" in kind:
+    if text.startswith(("{", '"')) and "anyOf" in kind:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)
     return text

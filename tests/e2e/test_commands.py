@@ -55,6 +55,66 @@ def test_transcribe_walks_folders_and_writes_files(shared_server, recordings, tm
     assert done.stdout.count("00:00:00,000 --> 00:00:01,000\nhi\n") == 2
 
 
+def written(server, recordings, *argv: str) -> dict[str, str]:
+    """The files that there are afterwards, by their path below the recordings' parent."""
+    command = ["transcribe", str(recordings), "--model", "scripted-speech", "--prompt", "say hi there"]
+    done = ominix(server, *command, *argv)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    texts = {str(p.relative_to(recordings.parent)): p for p in recordings.parent.rglob("*") if p.is_file()}
+    assert all(line in map(str, texts.values()) for line in done.stderr.splitlines())
+    return {name: path.read_text() for name, path in texts.items()}
+
+
+CUE = "00:00:00,000 --> 00:00:01,000\nhi there\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "ending", "text"),
+    [
+        ("srt", ".srt", f"1\n{CUE}"),
+        ("vtt", ".vtt", f"WEBVTT\n\n{CUE.replace(',', '.')}"),
+        ("tsv", ".tsv", "start\tend\ttext\n0\t1000\thi there\n"),
+        ("txt", ".txt", "hi there\n"),
+    ],
+)
+def test_transcribe_writes_beside_the_recordings(shared_server, recordings, form, ending, text):
+    files = written(shared_server, recordings, "--beside", "-f", form)
+    assert files[f"recordings/a{ending}"] == files[f"recordings/deeper/b{ending}"] == text
+
+
+@pytest.mark.parametrize("flag", ["-o", "--output-dir", "--output_dir"])
+def test_transcribe_makes_the_folder_it_writes_into(shared_server, recordings, flag):
+    files = written(shared_server, recordings, flag, str(recordings.parent / "new/folder"), "--format", "srt")
+    assert files["new/folder/a.srt"] == files["new/folder/b.srt"] == f"1\n{CUE}"
+
+
+def test_recordings_of_one_name_do_not_overwrite_each_other(shared_server, recordings):
+    (recordings / "a.mp3").write_bytes(b"x")
+    files = written(shared_server, recordings, "--beside")
+    assert {"recordings/a.wav.txt", "recordings/a.mp3.txt", "recordings/deeper/b.txt"} < set(files)
+
+
+def test_a_dash_is_the_terminal_and_a_file_is_no_folder(shared_server, recordings):
+    argv = ["transcribe", str(recordings / "a.wav"), "--model", "scripted-speech", "--prompt", "say hi"]
+    assert ominix(shared_server, *argv, "-o", "-").stdout == "hi\n"
+    assert "is not a folder" in ominix(shared_server, *argv, "-o", str(recordings / "a.wav")).stderr
+    assert "not allowed with" in ominix(shared_server, *argv, "-o", "x", "--beside").stderr
+
+
+def test_transcribe_tells_words(shared_server, recordings):
+    argv = ["transcribe", str(recordings / "a.wav"), "--model", "scripted-speech", "--prompt", "say hi you"]
+    body = json.loads(ominix(shared_server, *argv, "--words", "-f", "verbose").stdout)
+    assert [(w["word"], w["start"], w["end"]) for w in body["words"]] == [("hi", 0, 0.5), ("you", 0.5, 1)]
+    assert "words" not in json.loads(ominix(shared_server, *argv, "-f", "verbose").stdout)
+
+
+def test_words_that_nobody_can_time_are_refused_with_the_server_s_reason(shared_server, recordings):
+    argv = ["transcribe", str(recordings / "a.wav"), "--model", "tiny-asr", "--words"]
+    done = ominix(shared_server, *argv)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ominix pull" in done.stderr
+
+
 def test_a_bad_file_does_not_stop_the_others(shared_server, recordings):
     (recordings / "a.wav").write_bytes(b"")
     argv = ["transcribe", str(recordings), str(recordings / "none.wav"), "--model", "scripted-speech"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 from pathlib import Path
 
@@ -45,10 +47,59 @@ def test_languages_in_any_spelling(shared_server, language):
 
 
 @pytest.mark.contract("audio.arrays")
-@pytest.mark.parametrize("name", ["include[]", "include"])
-def test_arrays_in_any_spelling(shared_server, name):
-    body = transcribe(shared_server, ("prompt", "say a b"), (name, "logprobs"))[2]
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        [("include[]", "logprobs")],
+        [("include", "logprobs")],
+        [("include[0]", "logprobs")],
+        [("include", '["logprobs"]')],
+        [("include[]", "logprobs"), ("include[]", "logprobs")],
+    ],
+)
+def test_arrays_in_any_spelling(shared_server, spelling):
+    body = transcribe(shared_server, ("prompt", "say a b"), *spelling)[2]
     assert [entry["token"] for entry in body["logprobs"]] == ["a ", "b"]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        [("keywords[]", "out"), ("keywords[]", "there")],
+        [("keywords", "out"), ("keywords", "there")],
+        [("keywords", '["out", "there"]')],
+        [("keywords[0]", "out"), ("keywords[1]", "there")],
+    ],
+)
+def test_keywords_are_context_after_the_prompt(shared_server, spelling):
+    body = transcribe(shared_server, ("prompt", "say hello"), *spelling)[2]
+    assert body["text"].split() == ["hello", "out", "there"]
+
+
+@pytest.mark.parametrize("name", ["languages", "languages[]"])
+def test_one_candidate_is_the_language_of_several_the_model_chooses(shared_server, name):
+    def language(*texts: str) -> str:
+        fields = [(name, text) for text in texts]
+        return transcribe(shared_server, ("response_format", "verbose_json"), *fields)[2]["language"]
+
+    assert language("zh") == "Chinese"
+    assert language("zh", "de") == "English"  # what the scripted model hears
+    status, _, body = transcribe(shared_server, (name, "zh"), (name, "klingon"))
+    assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_language", "languages")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("chunking_strategy", "auto")],
+        [("chunking_strategy", '"auto"')],
+        [("chunking_strategy", "")],
+        [("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}')],
+        [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[silence_duration_ms]", "300")],
+    ],
+)
+def test_chunking_strategy_in_any_spelling(shared_server, fields):
+    assert transcribe(shared_server, *fields)[0] == 200
 
 
 @pytest.mark.contract("audio.fields", "audio.unknown-fields", "audio.text-numbers")
@@ -78,6 +129,21 @@ def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server
         ([("stream", "maybe")], {}, "stream", "invalid_type"),
         ([("timestamp_granularities[]", "day")], {}, "timestamp_granularities[0]", "invalid_value"),
         ([("chunking_strategy", "never")], {}, "chunking_strategy", "invalid_value"),
+        ([("chunking_strategy[threshold]", "0.5")], {}, "chunking_strategy", "invalid_value"),
+        (
+            [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "2")],
+            {},
+            "chunking_strategy.threshold",
+            "invalid_value",
+        ),
+        (
+            [("chunking_strategy", "auto"), ("chunking_strategy[type]", "server_vad")],
+            {},
+            "chunking_strategy",
+            "invalid_value",
+        ),
+        ([("include[x]", "y"), ("include", "logprobs")], {}, "include", "invalid_value"),
+        ([("include", "[" * 60_000)], {}, "include[0]", "invalid_value"),
         ([], {"file": None}, "file", "missing_required_parameter"),
         ([], {"file": b""}, "file", "invalid_audio_format"),
         ([], {"close": False}, None, "invalid_multipart"),
@@ -111,6 +177,12 @@ def test_a_stream_sums_up_to_its_done_text(shared_server):
     events = [json.loads(line[6:]) for line in body.decode().strip().split("\n\n")]
     deltas = "".join(e["delta"] for e in events if e["type"] == "transcript.text.delta")
     assert deltas == events[-1]["text"] == "one two"
+    assert [e["type"] for e in events] == [
+        "transcript.text.delta",
+        "transcript.text.delta",
+        "transcript.text.segment",
+        "transcript.text.done",
+    ]
     assert eventually(lambda: not shared_server.uploads(), 2)
 
 
@@ -173,3 +245,64 @@ def test_a_chat_model_does_not_transcribe(shared_server):
     body, headers = form(("model", "scripted"))
     status, _, answer = shared_server.request("POST", PATH, body, headers)
     assert (status, answer["error"]["code"]) == (400, "model_not_supported")
+
+
+def streamed(server, *fields) -> list[dict]:
+    body = transcribe(server, ("stream", "true"), *fields)[2].decode()
+    return [json.loads(line[6:]) for line in body.strip().split("\n\n") if line.startswith("data: ")]
+
+
+def test_a_stream_s_log_probabilities_come_twice(shared_server):
+    events = streamed(shared_server, ("prompt", "say one two"), ("include[]", "logprobs"))
+    with_deltas = [entry for event in events[:-2] for entry in event["logprobs"]]
+    assert [entry["token"] for entry in with_deltas] == ["one ", "two"]
+    assert events[-1]["logprobs"] == with_deltas
+    assert "logprobs" not in streamed(shared_server, ("prompt", "say one two"))[-1]
+
+
+@pytest.mark.slow
+def test_a_silent_stream_is_pinged(serve):
+    server = serve("--scripted")
+    body, headers = form(("model", "scripted-speech"), ("prompt", "sleep 16"), ("stream", "true"))
+    _, _, answer = server.request("POST", PATH, body, headers, timeout=40)
+    assert answer.startswith(b": ping\n\n")
+    assert b"transcript.text.done" in answer
+
+
+def test_a_stream_s_job_ends_when_its_client_leaves(serve):
+    server = serve("--scripted")
+    body, headers = form(("model", "scripted-speech"), ("prompt", "tick 0.1"), ("stream", "true"))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+    with contextlib.closing(connection):
+        connection.request("POST", PATH, body, headers)
+        answer = connection.getresponse()
+        assert answer.readline().startswith(b"data: ")
+        assert server.jobs("scripted-speech") == 1
+        answer.close()
+    assert eventually(lambda: server.jobs("scripted-speech") == 0, 2)
+    assert eventually(lambda: not server.uploads(), 2)
+
+
+TRANSLATIONS = "/v1/audio/translations"
+
+
+def test_translations_are_refused_in_so_many_words(shared_server):
+    body, headers = form(("model", "scripted-speech"), ("prompt", "say hi"), ("response_format", "srt"))
+    status, _, answer = shared_server.request("POST", TRANSLATIONS, body, headers)
+    error = answer["error"]
+    assert (status, error["param"], error["code"]) == (400, "model", "translation_not_supported")
+    assert "/v1/audio/transcriptions" in error["message"]
+    assert not shared_server.uploads()
+
+
+def test_translations_know_their_form(shared_server):
+    def post(*fields, **options):
+        body, headers = form(*fields, **options)
+        status, _, answer = shared_server.request("POST", TRANSLATIONS, body, headers)
+        return status, answer["error"]["param"]
+
+    assert post(("model", "no-such-model")) == (404, "model")
+    assert post(file=None) == (400, "file")
+    assert post(("response_format", "xml")) == (400, "response_format")
+    assert shared_server.request("GET", TRANSLATIONS)[0] == 405
+    assert shared_server.request("POST", TRANSLATIONS, {"model": "x"})[0] == 415

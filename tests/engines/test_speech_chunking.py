@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,7 +64,7 @@ def test_nothing_is_no_clip():
     assert found(silence(0)) == []
 
 
-@pytest.mark.parametrize("block", [160, 999, 80_000, 2_000_000])
+@pytest.mark.parametrize("block", [1600, 9999, 80_000, 2_000_000])
 @pytest.mark.parametrize("tail", [0, 77, 40_000, 200_000])
 def test_clips_tile_the_recording_whatever_the_blocks(block, tail):
     samples = np.concatenate(
@@ -215,6 +217,21 @@ def test_threshold_says_what_counts_as_speech():
 )
 def test_spaces_only_where_the_script_has_them(before, after, joint):
     assert joining.between(before, after) == joint
+
+
+SCRIPTS = json.loads((Path(__file__).parents[1] / "data" / "scripts.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("language", SCRIPTS)
+def test_what_was_cut_is_joined_as_it_was(language):
+    """At every space, or wherever there is none in scripts that are written without."""
+    text = SCRIPTS[language]
+    solid = language in ("Chinese", "Japanese", "Thai")
+    places = [i for i in range(1, len(text)) if text[i - 1] != " " and (text[i] == " ") != solid]
+    assert len(places) > 10
+    for place in places:
+        before, after = text[:place], text[place:].lstrip()
+        assert before + joining.between(before, after) + after == text
 
 
 # RepetitionFilter

@@ -42,7 +42,8 @@ def turns(speech: Marks, cutting: Cutting) -> list[Span]:
 def _goes_on(turn: Span, start: int, cutting: Cutting) -> bool:
     pause = start - turn[1]
     is_short = turn[1] - turn[0] < cutting.shortest_seconds * FRAMES_A_SECOND
-    return pause < cutting.silence_seconds * FRAMES_A_SECOND or (is_short and pause < LONG_PAUSE)
+    wanted = LONG_PAUSE if is_short else cutting.silence_seconds * FRAMES_A_SECOND
+    return pause < min(wanted, LONG_PAUSE)
 
 
 def spans(chosen: Marks) -> list[Span]:

@@ -73,11 +73,13 @@ class Ear:
 def levels(samples: Samples) -> Levels:
     """Each frame's level in every band. (_MARGIN + frames * FRAME + _MARGIN,) -> (frames, bands)."""
     windows = np.lib.stride_tricks.sliding_window_view(samples, _FFT)[::FRAME]
-    window, filters = _window(), _filters()
+    window, (starts, end) = _window(), _bins()
     power = np.empty((len(windows), BANDS), np.float32)
     for i in range(0, len(windows), 256):  # keeps the work in the cache
-        spectrum = np.fft.rfft(windows[i : i + 256] * window)
-        power[i : i + 256] = (spectrum.real**2 + spectrum.imag**2) @ filters
+        spectrum = np.fft.rfft(windows[i : i + 256] * window)[:, :end]
+        squares = np.square(spectrum.real)
+        squares += np.square(spectrum.imag)
+        np.add.reduceat(squares, starts, axis=1, out=power[i : i + 256])
     return np.asarray(10 * np.log10(np.maximum(power, 1e-12)), np.float32)
 
 
@@ -115,9 +117,9 @@ def _window() -> Samples:
 
 
 @lru_cache(maxsize=1)
-def _filters() -> Levels:
-    """(257, bands) rectangles of equal width on the mel scale."""
+def _bins() -> tuple[npt.NDArray[np.intp], int]:
+    """Where in the spectrum the bands begin, of equal width on the mel scale, and where the last ends."""
     low, high = (2595 * np.log10(1 + hz / 700) for hz in _BAND_HZ)
     edges = 700 * (10 ** (np.linspace(low, high, BANDS + 1) / 2595) - 1)
-    hz = np.linspace(0, SAMPLE_RATE_HZ / 2, _FFT // 2 + 1)
-    return np.asarray((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:]), np.float32)
+    bins = np.ceil(edges * _FFT / SAMPLE_RATE_HZ).astype(np.intp)
+    return bins[:-1], int(bins[-1])
