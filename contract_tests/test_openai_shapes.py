@@ -32,6 +32,8 @@ TYPES: dict[str, Any] = {
     "event": Annotated[TranscriptionStreamEvent, Field(discriminator="type")],
 }
 
+VERBOSE = (("response_format", "verbose_json"),)
+WORDS = ("timestamp_granularities[]", "word")
 LOGPROBS = """
 choices[].logprobs choices[].logprobs.content choices[].logprobs.refusal
 choices[].logprobs.content[].token choices[].logprobs.content[].logprob choices[].logprobs.content[].bytes
@@ -62,7 +64,9 @@ PRESENT = {
     "error": "message type param code",
     "transcription": """
         text usage usage.type usage.seconds logprobs logprobs[].token logprobs[].logprob logprobs[].bytes""",
-    "verbose": f"duration language text usage usage.type usage.seconds segments {SEGMENT}",
+    "verbose": f"""
+        duration language text usage usage.type usage.seconds segments {SEGMENT}
+        words words[].word words[].start words[].end""",
     "event": """
         type delta text id start end speaker logprobs logprobs[].token logprobs[].logprob logprobs[].bytes
         usage usage.type usage.input_tokens usage.output_tokens usage.total_tokens usage.input_token_details
@@ -134,7 +138,6 @@ def bodies(shared_server) -> dict[str, list]:
         server.request("DELETE", "/v1/models/tiny-asr"),
     ]  # fmt: skip
     listed = server.request("GET", "/v1/models")[2]["data"]
-    asked = ((), (("timestamp_granularities[]", "word"),))
     return {
         "completion": [server.chat(prompt, **fields)[2] for prompt, fields in plain],
         "chunk": [c for p, fields in streams for c in messages(server.chat(p, stream=True, **fields))],
@@ -142,7 +145,7 @@ def bodies(shared_server) -> dict[str, list]:
         "deleted": [removed(server)],
         "error": [answer[2]["error"] for answer in refusals],
         "transcription": [transcribed(server)[2], transcribed(server, ("include[]", "logprobs"))[2]],
-        "verbose": [transcribed(server, ("response_format", "verbose_json"), *words)[2] for words in asked],
+        "verbose": [transcribed(server, *VERBOSE)[2], transcribed(server, *VERBOSE, WORDS)[2]],
         "event": messages(transcribed(server, ("stream", "true"), ("include[]", "logprobs"))),
     }
 

@@ -16,6 +16,8 @@ from ominix.resources.chat_completions import chat_job
 
 CHAT = "/v1/chat/completions"
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+# half a character, in a request that is right otherwise
+SURROGATE = b'{"model": "scripted", "messages": [{"role": "user", "content": "say \\ud800"}]}'
 IMAGE = {"type": "image_url", "image_url": {"url": "data:,"}}
 
 
@@ -207,7 +209,7 @@ def test_silence_is_filled(shared_server):
     [
         b"", b"null", b"[]", b'"x"', b"{", b'{"model": NaN}', b'{"model": 1e999}',
         b'{"model": "a", "model": "b"}',
-        b"[" * 100_000, b'{"a":' * 1000 + b"1" + b"}" * 1000, b'{"model": "\\ud800"}', b'{"model": "\xff"}',
+        b"[" * 100_000, b'{"a":' * 1000 + b"1" + b"}" * 1000, SURROGATE, b'{"model": "\xff"}',
         b'{"model": ' + b"9" * 6000 + b"}", b"\x00", b"\xff\xfe{\x00}\x00",
     ],
 )  # fmt: skip
@@ -255,6 +257,14 @@ def test_every_kind_of_refusal_has_the_one_shape(shared_server):
         assert (answer[1]["x-should-retry"] == "false") == (status == 409)
         assert str(shared_server.home) not in json.dumps(answer[2])
         assert not re.search(r"Traceback|site-packages|\.py\b", json.dumps(answer[2]))
+
+
+@pytest.mark.contract("transport.error-shape")
+@pytest.mark.parametrize("given", ["", "yes", "1"])
+def test_a_flag_is_true_or_false_and_nothing_else(shared_server, given):
+    """An empty keep_partial meant false once, and the part was gone."""
+    answer = shared_server.request("DELETE", f"/v1/models/downloads/none?keep_partial={given}")
+    assert refusal(answer) == (400, "keep_partial", "invalid_value")
 
 
 @pytest.mark.contract("transport.cors")

@@ -57,7 +57,7 @@ def download_object(download: Download) -> JsonObject:
 
 def _flag(req: Request, name: str) -> bool:
     """A query's true or false; absent is false. Raises InvalidRequest."""
-    given = req.get_param(name) or "false"
+    given = req.get_param(name, default="false")
     if given.lower() not in ("true", "false"):
         raise InvalidRequest(f"'{name}' must be true or false.", param=name, code="invalid_value")
     return given.lower() == "true"

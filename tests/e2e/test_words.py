@@ -31,6 +31,7 @@ def ask(client: openai.OpenAI, model: str = "scripted-speech", **fields):
     return client.audio.transcriptions.create(file=("a.flac", CLIP), model=model, **settings)
 
 
+@pytest.mark.contract("audio.answer.words", "clients.openai-python")
 def test_words_are_read_by_openai_python(scripted):
     answer = ask(scripted, prompt="say one two three", timestamp_granularities=["word", "segment"])
     assert [(w.word, round(w.start, 2), round(w.end, 2)) for w in answer.words] == [
@@ -41,6 +42,7 @@ def test_words_are_read_by_openai_python(scripted):
     assert len(answer.segments) == 1
 
 
+@pytest.mark.contract("audio.answer.words")
 def test_words_are_told_only_where_they_are_asked_for(scripted):
     assert ask(scripted, prompt="say one", timestamp_granularities=["segment"]).words is None
     assert ask(scripted, prompt="say one", response_format="json").text == "one"
@@ -92,6 +94,7 @@ def refusal(client: openai.OpenAI, status: int = 400, **fields) -> dict:
     return json.loads(caught.value.response.content)["error"]
 
 
+@pytest.mark.contract("audio.answer.words")
 def test_without_an_aligner_the_refusal_says_what_to_pull(client):
     error = refusal(client, model="random-asr")
     assert (error["param"], error["code"]) == ("timestamp_granularities", "aligner_not_installed")
@@ -99,6 +102,7 @@ def test_without_an_aligner_the_refusal_says_what_to_pull(client):
     assert "mlx-community/Qwen3-ForcedAligner-0.6B-8bit" in error["message"]
 
 
+@pytest.mark.contract("audio.answer.words")
 @pytest.mark.xdist_group("speech")
 def test_words_of_real_models(client, server, installed):
     answer = ask(client, model="random-asr", language="en", temperature=1.0)

@@ -137,6 +137,7 @@ def test_words_do_not_depend_on_what_is_timed_beside_them(engine, files):
     assert not words(together[9])
 
 
+@pytest.mark.contract("audio.answer.long", "audio.answer.words")
 def test_a_long_recording_s_words_go_on_where_the_clip_before_ended(engine, tmp_path, sound):
     path = str(tmp_path / "long.wav")
     soundfile.write(path, sound, 16_000)

@@ -47,6 +47,7 @@ def test_every_script_is_divided_and_comes_back(language):
     assert all(line == line.strip() and columns(line[0]) for line in lines)
 
 
+@pytest.mark.contract("audio.answer.subtitles")
 @pytest.mark.parametrize("language", SPACED)
 def test_words_are_never_cut(language):
     cues = subtitles.cues([segment(LONG[language])])
@@ -146,6 +147,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.contract("audio.answer.subtitles")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_vtt_is_read_back_as_it_was(text):
     body = subtitles.as_vtt([segment(text, 3599.5, 3602), segment("The end.", 360_000, 360_002)])
@@ -156,6 +158,7 @@ def test_vtt_is_read_back_as_it_was(text):
     assert (second.start, second.text) == ("100:00:00.000", "The end.")
 
 
+@pytest.mark.contract("audio.answer.subtitles")
 @pytest.mark.parametrize("text", HOSTILE)
 def test_srt_is_read_back_as_it_was_but_for_arrows(text):
     body = subtitles.as_srt([segment(text, 3599.5, 3602), segment("The end.", 360_000, 360_002)])
