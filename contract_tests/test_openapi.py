@@ -29,7 +29,6 @@ SETTINGS = HERE / "schemathesis.toml"
 # tools/test_contract_long sets more of them, and another seed each time.
 EXAMPLES = os.environ.get("OMINIX_CONTRACT_EXAMPLES", "40")
 SEED = os.environ.get("OMINIX_CONTRACT_SEED", "20260226")
-DEFAULT = {"qwen3-asr": "scripted-speech"}  # it has an aligner, whatever is installed
 GROWTH_BYTES = 40 << 20  # what a run may leave in the server's memory
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(max(600, int(EXAMPLES) * 20))]
@@ -45,9 +44,7 @@ def models(hub):
 
 @pytest.mark.contract("transport.error-shape", "transport.request-id", "transport.retry-after")
 def test_a_live_server_keeps_to_its_document(models, serve, tmp_path):
-    server = serve(
-        "--scripted", "--strict", "--stall-seconds", "5", "--alias", *map("=".join, DEFAULT.items())
-    )
+    server = serve("--scripted", "--strict", "--stall-seconds", "5")
     server.chat("hello")
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
@@ -79,7 +76,7 @@ def application(models, tmp_path) -> Iterator:
     """The app as a WSGI callable, with a real pool and real downloads."""
     config = Config(home=tmp_path, scripted=True, strict=True)
     records = Records(tmp_path)
-    catalog = Catalog(config.models_folder, DEFAULT, records=records, embedded=EMBEDDED, scripted=True)
+    catalog = Catalog(config.models_folder, {}, records=records, embedded=EMBEDDED, scripted=True)
     pool, downloads = Pool(jobs_per_worker=8, stall_seconds=5.0), Downloads(tmp_path)
     yield create_app(pool, catalog, downloads, config)
     downloads.close()

@@ -52,7 +52,8 @@ def versions() -> str:
 
 def main() -> int:
     outcomes = Outcomes()
-    pytest.main(["-m", SELECTION, *sys.argv[1:]], plugins=[outcomes])
+    if pytest.main(["-m", SELECTION, *sys.argv[1:]], plugins=[outcomes]) > pytest.ExitCode.TESTS_FAILED:
+        return 1
     rows = table.rows(outcomes.found)
     table.PAGE.write_text(HEAD.format(versions=versions()) + "\n".join(rows) + "\n", "utf-8")
     wrong = [row for row in rows if f"| {table.MARKS['passed']} |" not in row]

@@ -74,6 +74,7 @@ def letters(text: str) -> str:
     return "".join(text.split())
 
 
+@pytest.mark.contract("audio.answer.verbose")
 def test_segments_are_where_the_speech_is(client, placed):
     data, times = placed
     found = heard(client, data, response_format="verbose_json")
@@ -101,6 +102,7 @@ def test_a_segment_s_numbers_come_from_the_model(client, placed):
     assert len({segment.avg_logprob for segment in segments}) == 5
 
 
+@pytest.mark.contract("clients.openai-python", "audio.answer.text", "audio.answer.verbose")
 def test_openai_python_reads_every_format(client, placed):
     whole = heard(client, placed[0]).text
     segments = heard(client, placed[0], response_format="verbose_json").segments
@@ -114,6 +116,7 @@ def test_openai_python_reads_every_format(client, placed):
         assert cue.end.total_seconds() >= segment.end - 0.001
 
 
+@pytest.mark.contract("clients.openai-python", "audio.answer.stream")
 def test_openai_python_reads_the_stream(client, placed):
     events = list(heard(client, placed[0], stream=True, include=["logprobs"]))
     kinds = [event.type.removeprefix("transcript.text.") for event in events]
@@ -149,6 +152,7 @@ def node_packages(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+@pytest.mark.contract("clients.openai-node")
 def test_openai_node_reads_what_openai_python_reads(server, client, node_packages, placed, tmp_path):
     file = tmp_path / "speech.wav"
     file.write_bytes(placed[0])
@@ -182,6 +186,7 @@ def test_what_is_no_speech_costs_nothing_and_says_nothing(client, name, level):
     assert cost(client, wav(sounds.OTHERS[name](20 * RATE) * level)) == ("", 0)
 
 
+@pytest.mark.contract("audio.silence")
 def test_silence_is_empty_in_every_format(client):
     data = wav(np.zeros(10 * RATE))
     assert cost(client, data) == ("", 0)
@@ -200,6 +205,7 @@ def test_music_is_left_to_the_model_and_does_not_run_away(client):
     assert len(text) < 200
 
 
+@pytest.mark.contract("audio.answer.long")
 def test_the_first_words_of_ten_minutes_come_long_before_the_end(server, placed):
     pieces = [np.concatenate([samples, np.zeros(RATE, np.float32)]) for samples, _ in english(8)]
     whole = np.concatenate(pieces)

@@ -88,6 +88,7 @@ def test_one_candidate_is_the_language_of_several_the_model_chooses(shared_serve
     assert (status, body["error"]["code"], body["error"]["param"]) == (400, "invalid_language", "languages")
 
 
+@pytest.mark.contract("audio.fields")
 @pytest.mark.parametrize(
     "fields",
     [
@@ -260,6 +261,7 @@ def test_a_stream_s_log_probabilities_come_twice(shared_server):
     assert "logprobs" not in streamed(shared_server, ("prompt", "say one two"))[-1]
 
 
+@pytest.mark.contract("audio.answer.stream")
 @pytest.mark.slow
 def test_a_silent_stream_is_pinged(serve):
     server = serve("--scripted")
@@ -269,6 +271,7 @@ def test_a_silent_stream_is_pinged(serve):
     assert b"transcript.text.done" in answer
 
 
+@pytest.mark.contract("leaving.stops")
 def test_a_stream_s_job_ends_when_its_client_leaves(serve):
     server = serve("--scripted")
     body, headers = form(("model", "scripted-speech"), ("prompt", "tick 0.1"), ("stream", "true"))
@@ -286,6 +289,7 @@ def test_a_stream_s_job_ends_when_its_client_leaves(serve):
 TRANSLATIONS = "/v1/audio/translations"
 
 
+@pytest.mark.contract("audio.translations")
 def test_translations_are_refused_in_so_many_words(shared_server):
     body, headers = form(("model", "scripted-speech"), ("prompt", "say hi"), ("response_format", "srt"))
     status, _, answer = shared_server.request("POST", TRANSLATIONS, body, headers)
