@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ominix.config import ALIGNER_ALIAS, REPOSITORIES, SPEECH_ALIASES
-from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
+from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.records import Record, Records
 from ominix.tasks import task_of
 
@@ -79,7 +79,9 @@ class Catalog:
         there = {model.id for model in found}
         for path in self._embedded:
             if path.name not in there:
-                found.append(replace(_read(path, None, ENGINES), owned_by="ominix", note=EMBEDDED_NOTE))
+                model = _read(path, None, ENGINES)
+                note = "; ".join(filter(None, (EMBEDDED_NOTE, model.note)))
+                found.append(replace(model, owned_by="ominix", note=note))
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")
@@ -148,7 +150,10 @@ class Catalog:
         return None
 
     def for_task(self, name: str, task: str) -> Model:
-        """As `get`, for a request that needs a model of this task. Raises InvalidRequest if it is none."""
+        """As `get`, for a request that needs a model of this task. Raises InvalidRequest if it is none.
+
+        Conflict for an aligner: no request goes to it.
+        """
         model = self.get(name)
         if model.trouble:
             raise InvalidRequest(
@@ -164,10 +169,8 @@ class Catalog:
                 code="model_not_supported",
             )
         if not model.kind:
-            raise InvalidRequest(
-                f"The model '{model.id}' cannot be served by itself: it {model.note}.",
-                param="model",
-                code="model_not_servable",
+            raise Conflict(
+                f"'{model.id}' is not loaded by itself: it {ALIGNER_NOTE}.", code="model_not_servable"
             )
         return model
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ominix.catalog import Catalog
-from ominix.errors import InvalidRequest, ModelNotFound, Unavailable
+from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.records import Records
 
 
@@ -169,5 +169,5 @@ def test_an_aligner_serves_no_requests_of_its_own(aligners):
     assert (aligner.kind, aligner.trouble) == ("", None)
     with pytest.raises(InvalidRequest, match="an aligner model; this endpoint needs a speech model"):
         catalog.for_task("a-aligner", "speech")
-    with pytest.raises(InvalidRequest, match="cannot be served by itself: it gives words their times"):
+    with pytest.raises(Conflict, match="is not loaded by itself: it gives words their times"):
         catalog.for_task("a-aligner", "aligner")

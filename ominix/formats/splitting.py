@@ -31,9 +31,10 @@ _CLOSING = ("Pe", "Pf", "Po")  # categories that begin no line
 _OPENING = ("Ps", "Pi")  # that end none
 # Thai and Lao vowels that are written before their consonant, and the joiner.
 _PREFIXES = frozenset("\u0e40\u0e41\u0e42\u0e43\u0e44\u0ec0\u0ec1\u0ec2\u0ec3\u0ec4\u200d")
-_SUFFIXES = frozenset(  # small kana, the long-vowel mark and repetition marks begin no line
+_SUFFIXES = frozenset(  # small kana, marks of length and repetition, Thai and Lao vowels begin no line
     "\u3041\u3043\u3045\u3047\u3049\u3063\u3083\u3085\u3087\u308e\u30a1\u30a3\u30a5\u30a7\u30a9"
     "\u30c3\u30e3\u30e5\u30e7\u30ee\u30f5\u30f6\u30fc\u3005\u309d\u309e\u30fd\u30fe"
+    "\u0e2f\u0e30\u0e32\u0e33\u0e45\u0e46\u0eb0\u0eb2\u0eb3\u0ec6"
 )
 
 

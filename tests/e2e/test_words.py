@@ -125,5 +125,5 @@ def test_an_aligner_is_no_model_to_talk_to(client, server, installed):
     error = refusal(client, model="random-aligner")
     assert error["message"].endswith("is an aligner model; this endpoint needs a speech model.")
     status, _, body = server.request("POST", "/v1/models/random-aligner/load")
-    assert (status, body["error"]["code"]) == (400, "model_not_servable")
+    assert (status, body["error"]["code"]) == (409, "model_not_servable")
     assert "gives words their times" in body["error"]["message"]

@@ -83,10 +83,11 @@ def test_clips_tile_the_recording_whatever_the_blocks(block, tail):
     assert spoken == pytest.approx(56.5, abs=0.5)
 
 
-def test_every_sample_of_speech_is_heard_once():
+@pytest.mark.parametrize("padding", [0.3, 3.0])
+def test_every_sample_of_speech_is_heard_once(padding):
     """The clips' samples, side by side, are the recording without the middle of its pauses."""
     samples = recording((8, 3), (0.5, 70), (1, 3))
-    heard = [clip.samples for clip in found(samples)]
+    heard = [clip.samples for clip in found(samples, padding_seconds=padding)]
     where = 0
     for piece in filter(len, heard):
         start = where + _find(samples[where:], piece)

@@ -72,6 +72,22 @@ def test_no_line_begins_with_a_mark_or_a_small_kana():
             assert line[-1] != "「"
 
 
+@pytest.mark.parametrize(
+    ("language", "never_first", "never_last"),
+    [
+        ("Thai", "\u0e30\u0e31\u0e32\u0e34\u0e35\u0e38\u0e39\u0e48\u0e49", "\u0e40\u0e41\u0e42\u0e43\u0e44"),
+        ("Japanese", "\u3063\u3083\u3087\u30fc\u3001\u3002", ""),
+        ("Chinese", "\uff0c\u3002", ""),
+    ],
+)  # fmt: skip
+def test_characters_that_belong_together_stay_together(language, never_first, never_last):
+    text = "".join(LONG[language].split()) + "ちょっとボートっていった。" * (language == "Japanese")
+    for start in range(len(text)):
+        first, *others = splitting.lines(text[start:])
+        assert all(line[0] not in never_first for line in others)
+        assert all(line[-1] not in never_last for line in [first, *others][:-1])
+
+
 def test_a_word_longer_than_a_line_is_cut_after_all():
     (cue,) = subtitles.cues([segment("https://" + "x" * 60, 0, 5)])
     assert max(map(len, cue.lines)) <= 42
