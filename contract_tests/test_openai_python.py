@@ -213,7 +213,11 @@ def transcribe(call, **fields):
 
 
 @pytest.mark.contract(
-    "clients.openai-python", "audio.answer.json", "audio.answer.verbose", "audio.answer.text", "audio.words"
+    "clients.openai-python",
+    "audio.answer.json",
+    "audio.answer.verbose",
+    "audio.answer.text",
+    "audio.answer.words",
 )
 def test_transcriptions_in_every_format(call):
     plain = call(transcribe(call))

@@ -151,7 +151,7 @@ web/media.py: any media type is fine [requests every_kind]
     if given not in media_types:
     if False:
 web/forms.py: brackets belong to the name [transcriptions arrays]
-    name = key.removesuffix("[]")
+    name = INDEXED.sub("", key)
     name = key
 web/forms.py: numbers must not be text [transcriptions keywords]
     return float(text) if NUMBER.fullmatch(text) else text
@@ -234,14 +234,14 @@ formats/chat.py: no bytes of a token [requests logprobs]
 formats/transcript.py: text in quotes [python every_format]
     return transcript.done.text + "\\n"
     return repr(transcript.done.text)
-formats/transcript.py: points in SRT times [python every_format]
-    _clock(s.start, ',')
-    _clock(s.start, '.')
+formats/subtitles.py: points in SRT times [python every_format]
+    _clock(cue.start, ',')
+    _clock(cue.start, '.')
 formats/transcript.py: duration as text [python every_format]
         "duration": done.duration_seconds,
         "duration": str(done.duration_seconds),
 formats/transcript.py: a segment without its seek [shapes every_field]
-        "seek": int(segment.start * SEEK_HZ),
+        "seek": round(segment.start * SEEK_HZ),
         ⠀
 formats/transcript.py: the stream's end has another name [python transcription_s_stream]
     "type": "transcript.text.done"
