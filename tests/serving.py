@@ -165,6 +165,14 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
     made.close()
 
 
+@pytest.fixture(scope="module")
+def speech_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A strict server with the embedded speech model, for the tests of one module."""
+    running = RunningServer(tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr")
+    yield running
+    running.stop()
+
+
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """One strict server for the tests that leave it as they found it."""

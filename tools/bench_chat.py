@@ -208,14 +208,20 @@ def second_turn(port: int, model: str, seed: int) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def batch_generator(folder: Path, blas: str) -> Iterator[Callable[[int], float]]:
-    """The same batches through mlx_lm's BatchGenerator, without a server: tokens a second of round N."""
+    """The same batches on the model as our worker loads it, through mlx_lm's BatchGenerator, without a server:
+    tokens a second of round N."""
     script = f"""
 import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
+sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 import bench_chat as b
-from mlx_lm import load
+from ominix.engines import backend
+backend.prepare()
+from pathlib import Path
 from mlx_lm.generate import BatchGenerator
-model, tokenizer = load({str(folder)!r})
+from ominix.engines.chat import chat_model
+loaded = chat_model.load(Path({str(folder)!r}))
+model, tokenizer = loaded.model, loaded.tokenizer
 for line in sys.stdin:
     seeds = [int(line) * b.CLIENTS + i + 1000 for i in range(b.CLIENTS)]
     texts = [b.prompt(seed, 20 + 10 * i) for i, seed in enumerate(seeds)]

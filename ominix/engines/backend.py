@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pathlib import Path
 from ominix.engines import alias_library
 
 _MLX_CALLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")  # all that libmlx takes from a BLAS
-_OURS = ("openblas_get_num_threads", "openblas_set_num_threads")
+_OURS = ("cblas_sgemv", "openblas_get_num_threads", "openblas_set_num_threads")
 # Fedora's with threads; Debian's; any
 _SYSTEM_LIBRARIES = ("libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so")
 _CUDA_WHEELS = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
@@ -47,6 +48,15 @@ def prepare() -> Backend:
     _set_threads()
     blas = _load_blas()
     return Backend("cpu", blas, advice=None if blas else _ADVICE)
+
+
+def prepare_engine(log: logging.Logger) -> Backend:
+    """`prepare`, with what came of it in the engine's log."""
+    found = prepare()
+    log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
+    if found.advice:
+        log.warning("this is slow: %s", found.advice)
+    return found
 
 
 def _has_cuda() -> bool:
@@ -103,8 +113,13 @@ def _is_loaded(name: str) -> bool:
 
 
 def _set_threads() -> None:
-    """One thread a physical core: a second one on the same core only takes turns with the first."""
+    """One thread a physical core: a second one on the same core only takes turns with the first.
+
+    None for numpy's own OpenBLAS, whose threads would wait in loops beside those that compute.
+    """
     if not {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        importlib.import_module("numpy")
         os.environ["OPENBLAS_NUM_THREADS"] = str(_cores())
 
 

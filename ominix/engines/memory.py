@@ -5,6 +5,7 @@ Knows mlx's arrays and the machine, nothing of jobs.
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, make_prompt_cache
+from mlx_lm.utils import get_total_parameters
 
 _DEVICE_SIZES = ("max_recommended_working_set_size", "total_memory", "memory_size")  # Metal's; CUDA's
+_WEIGHTS_SHARE = 0.7  # of the free memory
 _FREED_BYTES = 512 << 20  # freed arrays that mlx may hold on to
 
 
@@ -53,6 +56,15 @@ def measure(model: nn.Module, kept_bytes: int | None) -> MemoryLimits:
         fixed_bytes=sum(a.nbytes for a in arrays) - sum(a.nbytes for a in growing),
         token_bytes=sum(a.nbytes for a in growing) // KVCache.step,
     )
+
+
+def holds_float32(model: nn.Module, log: logging.Logger) -> bool:
+    """Whether there is memory for the model's weights as float32; if not, the log says so."""
+    needed = 4 * int(get_total_parameters(model))
+    fits = needed <= free_bytes() * _WEIGHTS_SHARE
+    if not fits:
+        log.warning("weights stay as they are, which is slow: as float32 they take %d MiB", needed >> 20)
+    return fits
 
 
 def free_bytes() -> int:

@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,15 +28,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_grou
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr")
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=500, max_retries=0)
+def client(speech_server: RunningServer) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{speech_server.url}/v1", api_key="any", timeout=500, max_retries=0)
 
 
 def english(count: int) -> list[tuple[np.ndarray, str]]:
@@ -153,10 +145,10 @@ def node_packages(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.contract("clients.openai-node")
-def test_openai_node_reads_what_openai_python_reads(server, client, node_packages, placed, tmp_path):
+def test_openai_node_reads_what_openai_python_reads(speech_server, client, node_packages, placed, tmp_path):
     file = tmp_path / "speech.wav"
     file.write_bytes(placed[0])
-    command = ["node", str(NODE), server.url, str(node_packages), str(file)]
+    command = ["node", str(NODE), speech_server.url, str(node_packages), str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
@@ -206,12 +198,12 @@ def test_music_is_left_to_the_model_and_does_not_run_away(client):
 
 
 @pytest.mark.contract("audio.answer.long")
-def test_the_first_words_of_ten_minutes_come_long_before_the_end(server, placed):
+def test_the_first_words_of_ten_minutes_come_long_before_the_end(speech_server, placed):
     pieces = [np.concatenate([samples, np.zeros(RATE, np.float32)]) for samples, _ in english(8)]
     whole = np.concatenate(pieces)
     data = wav(np.tile(whole, 600 * RATE // len(whole)), "FLAC")
     lines = []
-    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=500) as client:
+    with openai.OpenAI(base_url=f"{speech_server.url}/v1", api_key="any", timeout=500) as client:
         create = client.audio.transcriptions.with_streaming_response.create
         with create(file=("a", data), model="whisper-1", stream=True) as answer:
             lines = [line for line in answer.iter_lines() if line]
@@ -225,7 +217,7 @@ def test_the_first_words_of_ten_minutes_come_long_before_the_end(server, placed)
 
 
 @pytest.mark.parametrize("hours", [3])
-def test_one_sentence_in_hours_of_silence(client, server, hours, tmp_path):
+def test_one_sentence_in_hours_of_silence(client, speech_server, hours, tmp_path):
     """Its text, its time and its cost are as if it stood alone."""
     samples, text = english(3)[2]
     alone = cost(

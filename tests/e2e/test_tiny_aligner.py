@@ -6,7 +6,6 @@ import difflib
 import io
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +21,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300), pytest.mark.xdist_grou
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr")
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=120, max_retries=0)
+def client(speech_server: RunningServer) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{speech_server.url}/v1", api_key="any", timeout=120, max_retries=0)
 
 
 def ask(client: openai.OpenAI, data: bytes, **fields):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -25,15 +24,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_grou
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    running = RunningServer(tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr")
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def client(server: RunningServer) -> openai.OpenAI:
-    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="any", timeout=300, max_retries=0)
+def client(speech_server: RunningServer) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{speech_server.url}/v1", api_key="any", timeout=300, max_retries=0)
 
 
 def heard(client: openai.OpenAI, data: bytes, **fields) -> str:
@@ -150,7 +142,7 @@ def test_a_given_language_is_kept(client):
 
 @pytest.mark.soak
 @pytest.mark.timeout(3600)
-def test_an_hour_of_speech_in_bounded_memory(client, server):
+def test_an_hour_of_speech_in_bounded_memory(client, speech_server):
     """Clips with pauses, one after another, to 60 minutes: the words are all there, in order."""
     spoken, pause = [], np.zeros(12_000, dtype=np.float32)
     pieces: list[np.ndarray] = []
@@ -168,7 +160,7 @@ def test_an_hour_of_speech_in_bounded_memory(client, server):
     with soundfile.SoundFile(file, "w", 16_000, 1, format="OGG", subtype="VORBIS") as recording:
         for piece in pieces:  # libsndfile dies of one long write
             recording.write(piece)
-    process = psutil.Process(server.process.pid)
+    process = psutil.Process(speech_server.process.pid)
     (worker,) = process.children()
     before = process.memory_info().rss, worker.memory_info().rss
     stream = client.audio.transcriptions.create(file=("a", file.getvalue()), model="tiny-asr", stream=True)

@@ -14,10 +14,7 @@ log = logging.getLogger("ominix.chat")
 
 def load(spec: EngineSpec) -> Engine:
     """Raises Unavailable for a folder that holds no model that can be served."""
-    found = backend.prepare()
-    log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
-    if found.advice:
-        log.warning("this is slow: %s", found.advice)
+    backend.prepare_engine(log)
     from ominix.engines.chat import chat_engine  # brings mlx, which must find the backend prepared
 
     return chat_engine.load(Path(spec.path), spec.cache_bytes)

@@ -18,7 +18,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_reduce
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.utils import dequantize_model, get_total_parameters, load_model, load_tokenizer
+from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
 
 from ominix.engines import backend, memory
 from ominix.engines.chat.detokenizer import Detokenizer
@@ -114,10 +114,7 @@ def _for_backend(model: nn.Module) -> nn.Module:
     """On a CPU with a fast BLAS, weights become float32: nothing else is fast there."""
     if not backend.prepare().wants_float32 or mx.default_device() != mx.Device(mx.cpu):
         return model
-    needed = 4 * get_total_parameters(model)
-    fits = needed < memory.free_bytes() * 0.7
-    if not fits:
-        log.warning("weights stay quantized: as float32 they would take %d MiB", needed >> 20)
+    fits = memory.holds_float32(model, log)
     if fits or _is_quantized(model):
         # Scales first, so that no weight is rounded on its way; and products with float32 scales take
         # a sixth of the time of those with bfloat16 ones.

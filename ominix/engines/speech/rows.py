@@ -13,6 +13,7 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import BatchKVCache
 
+from ominix.models import kernels
 from ominix.models.qwen3_asr.model import Model
 
 
@@ -69,8 +70,8 @@ class Rows:
         Python. It costs a step at the end of the last row; a CPU goes without unless told."""
         self._model = model
         self._watched = watched
-        on_cpu = mx.default_device() == mx.Device(mx.cpu)
-        self._lookahead = not on_cpu if lookahead is None else lookahead
+        self._on_cpu = mx.default_device() == mx.Device(mx.cpu)
+        self._lookahead = not self._on_cpu if lookahead is None else lookahead
         self._rows: list[_Row] = []
         self._caches: list[BatchKVCache] = []  # one a layer
         self._last = mx.array([], dtype=mx.uint32)  # (B,) what the next step reads
@@ -144,6 +145,8 @@ class Rows:
     def _logprobs(self, states: mx.array) -> mx.array:
         """(B, D) -> (B, V)."""
         logits = self._model.logits(states).astype(mx.float32)
+        if self._on_cpu:
+            return logits - mx.array(kernels.logsumexp(np.asarray(logits)))
         return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
 
 

@@ -16,6 +16,10 @@ import numpy as np
 from ominix.models.qwen3_asr.config import EncoderConfig, positions
 from ominix.models.qwen3_asr.features import Mel
 
+# Chunks convolved at a time. On a CPU, what they unfold to should fit its cache: 40 chunks of a 0.6B model
+# took 3.9 s at once, 2.6 by tens, 1.7 by twos.
+_CPU_CHUNKS, _GPU_CHUNKS = 2, 64
+
 _ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
@@ -58,13 +62,20 @@ class AudioTower(nn.Module):
         padded = [np.pad(mel, ((0, -len(mel) % size), (0, 0))) for mel in mels]
         x = mx.array(np.concatenate(padded)).astype(self.conv2d1.weight.dtype)
         x = x.reshape(-1, size, bands).transpose(0, 2, 1)[..., None]  # (chunks, M, 100, 1)
+        step = _CPU_CHUNKS if mx.default_device() == mx.Device(mx.cpu) else _GPU_CHUNKS
+        x = mx.concatenate([self._convolve_chunks(x[i : i + step]) for i in range(0, len(x), step)])
+        x = x + self._position.astype(x.dtype)
+        packed: mx.array = x.reshape(1, -1, x.shape[-1])[:, mx.array(self._valid(mels))]
+        return packed
+
+    def _convolve_chunks(self, x: mx.array) -> mx.array:
+        """(chunks, M, 100, 1) -> (chunks, 13, D)."""
         for conv in (self.conv2d1, self.conv2d2, self.conv2d3):
             x = self.act(conv(x))
         n, m, t, c = x.shape
-        x = self.conv_out(x.transpose(0, 2, 3, 1).reshape(n, t, c * m))  # (chunks, 13, D)
-        x = x + self._position.astype(x.dtype)
-        packed: mx.array = x.reshape(1, n * t, -1)[:, mx.array(self._valid(mels))]
-        return packed
+        out: mx.array = self.conv_out(x.transpose(0, 2, 3, 1).reshape(n, t, c * m))
+        mx.eval(out)  # now: what lies between takes 35 MB a chunk
+        return out
 
     def _valid(self, mels: list[Mel]) -> list[int]:
         """Which of the padded chunks' positions stand for audio."""

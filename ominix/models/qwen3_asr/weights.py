@@ -63,8 +63,6 @@ def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) ->
 def make_dense(model: Model) -> None:
     """Float32, for a CPU. The arrays stay lazy."""
     dense.make(model)
-    for layer in model.layers:
-        layer.mlp = dense.SwiGLU(layer.mlp)
 
 
 def _read(folder: Path) -> Weights:
