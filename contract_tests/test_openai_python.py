@@ -156,6 +156,7 @@ def test_keys(connect, serve):
         wrong(wrong.client.chat.completions.create(model="scripted", messages=HELLO))
 
 
+@pytest.mark.slow
 @pytest.mark.contract("clients.openai-python", "transport.should-retry")
 def test_what_killed_its_worker_is_not_sent_again(connect, serve):
     server = serve("--scripted")
@@ -170,6 +171,7 @@ def test_what_killed_its_worker_is_not_sent_again(connect, serve):
     assert server.log.count("method=DELETE") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.contract("clients.openai-python", "transport.retry-after")
 def test_a_busy_server_is_tried_again_when_it_said(connect, serve):
     server = serve("--scripted", "--jobs-per-worker", "1")

@@ -68,6 +68,7 @@ def test_a_request_that_comes_byte_by_byte_is_answered(shared_server):
     assert SAID in body
 
 
+@pytest.mark.slow
 @pytest.mark.contract("transport.slow-clients")
 def test_a_hundred_requests_that_never_end_hold_up_nobody(serve):
     server = serve("--scripted")
@@ -110,6 +111,7 @@ def test_a_client_that_ends_its_side_counts_as_gone_or_is_answered(shared_server
     assert eventually(lambda: shared_server.jobs() == 0, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.contract("transport.slow-clients")
 def test_a_stream_that_is_read_slowly_is_whole(shared_server):
     words = " ".join(f"w{n}" for n in range(300))
@@ -254,6 +256,7 @@ def split(received: bytes) -> Iterator[tuple[int, bytes]]:
     assert not received, received
 
 
+@pytest.mark.slow
 @pytest.mark.contract("transport.hostile-forms")
 def test_uploads_that_stop_halfway_leave_nothing(serve):
     server = serve("--scripted")

@@ -88,8 +88,8 @@ def _refusal(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(f"'{path}' {_sentence(error)}.", param=path or None, code=_code(error))
 
 
-def _annotation(error: ValidationError, name: str) -> str | None:
-    """Our own keyword beside the one that failed: a sentence for people."""
+def _annotation(error: ValidationError, name: str) -> Any:
+    """Our own keyword beside the one that failed; None without it."""
     beside: Any = error.schema  # an object, unless the schema is `true`
     return beside.get(name) if isinstance(beside, dict) else None
 
@@ -101,7 +101,10 @@ def _most_telling(error: ValidationError) -> ValidationError:
 
 
 def _code(error: ValidationError) -> str:
-    return "invalid_type" if error.validator == "type" else "invalid_value"
+    if error.validator == "type":
+        return "invalid_type"
+    served_elsewhere = error.validator == "maximum" and _annotation(error, "x-more-elsewhere")
+    return "unsupported_value" if served_elsewhere else "invalid_value"
 
 
 def _sentence(error: ValidationError) -> str:

@@ -73,6 +73,7 @@ def test_what_others_have_put_into_the_file_stays(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["theme"] == "dark"
 
 
+@pytest.mark.slow
 def test_writers_in_several_processes_lose_nothing(tmp_path):
     processes = [writer(tmp_path, name, 50) for name in "abc"]
     assert [process.wait(60) for process in processes] == [0, 0, 0]

@@ -28,6 +28,7 @@ WORDS = ("river", "stone", "cloud", "market", "winter", "garden", "engine", "let
 DECODE_TOKENS = 96
 CLIENTS = 8
 CLIENT_TOKENS = 64
+BIAS = {2: -100.0}  # <|im_end|>: the same number of tokens from everyone
 PROMPT_WORDS = 480  # about 500 tokens with the template
 
 
@@ -162,7 +163,7 @@ def prompt(seed: int, words: int) -> str:
 def ask(port: int, model: str, messages: list[dict], max_tokens: int) -> list[float]:
     """Seconds from sending to each token's arrival."""
     body = {"model": model, "messages": messages, "max_tokens": max_tokens, "stream": True, "temperature": 0}
-    body["logit_bias"] = {"2": -100}  # <|im_end|>: the same number of tokens from everyone
+    body["logit_bias"] = BIAS
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     begun = time.perf_counter()
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
@@ -208,7 +209,7 @@ def second_turn(port: int, model: str, seed: int) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def batch_generator(folder: Path, blas: str) -> Iterator[Callable[[int], float]]:
-    """The same batches on the model as our worker loads it, through mlx_lm's BatchGenerator, without a server:
+    """The same batches on the model as a worker loads it, through BatchGenerator, without a server:
     tokens a second of round N."""
     script = f"""
 import sys, time
@@ -219,6 +220,7 @@ from ominix.engines import backend
 backend.prepare()
 from pathlib import Path
 from mlx_lm.generate import BatchGenerator
+from mlx_lm.sample_utils import make_logits_processors
 from ominix.engines.chat import chat_model
 loaded = chat_model.load(Path({str(folder)!r}))
 model, tokenizer = loaded.model, loaded.tokenizer
@@ -228,7 +230,7 @@ for line in sys.stdin:
     generator = BatchGenerator(model, max_tokens=b.CLIENT_TOKENS)
     begun = time.perf_counter()
     prompts = [tokenizer.apply_chat_template([b.user(t)], add_generation_prompt=True) for t in texts]
-    generator.insert(prompts)
+    generator.insert(prompts, logits_processors=[make_logits_processors(b.BIAS)] * len(prompts))
     count = 0
     while count < b.CLIENTS * b.CLIENT_TOKENS:
         count += len(generator.next()[1])

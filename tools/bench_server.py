@@ -2,7 +2,8 @@
 
     python tools/bench_server.py [--requests N] [--streams N] [--tokens N]
 
-Prints: latency of short plain answers on one connection, and streamed tokens a second in total.
+Prints: latency of short plain answers on one connection, streamed tokens a second in total, and how long
+/health takes beside 200 clients of which a worker serves eight at a time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,15 @@ import time
 
 BODY = {"model": "scripted", "messages": [{"role": "user", "content": "tick 0"}]}
 
+PROBE = """
+import sys, time, urllib.request
+for _ in range(100):
+    begun = time.perf_counter()
+    urllib.request.urlopen(sys.argv[1], timeout=60).read()
+    print(time.perf_counter() - begun)
+    time.sleep(0.05)
+"""  # in a process of its own: it must not wait for Python's lock beside 200 threads
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -31,6 +41,7 @@ def main() -> None:
         port = int(server.stdout.readline().split("/v1")[0].rsplit(":", 1)[1])
         latencies(port, options.requests)
         throughput(port, options.streams, options.tokens)
+        crowd(port, 200)
     finally:
         server.terminate()
         server.wait()
@@ -65,6 +76,33 @@ def throughput(port: int, streams: int, tokens: int) -> None:
     assert counts == [tokens] * streams, counts
     print(f"{streams} streams of {tokens} tokens:")
     print(f"  {streams * tokens / seconds:.0f} tokens/s in total, {seconds:.2f} s")
+
+
+def crowd(port: int, clients: int) -> None:
+    """A client asks again a second after its answer or refusal, so that all of them stay."""
+    served = threading.Event()
+
+    def insist() -> None:
+        body = json.dumps({**BODY, "messages": [{"role": "user", "content": "tick 0.02"}], "max_tokens": 50})
+        while not served.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
+            status = connection.getresponse().status
+            assert status in (200, 429), status
+            connection.close()
+            time.sleep(1)
+
+    threads = [threading.Thread(target=insist) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    command = [sys.executable, "-c", PROBE, f"http://127.0.0.1:{port}/health"]
+    found = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    served.set()
+    for thread in threads:
+        thread.join()
+    times = [float(line) for line in found.split()]
+    print(f"/health, {len(times)} times beside {clients} clients:")
+    print(f"  median {statistics.median(times) * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms")
 
 
 def stream(port: int, tokens: int) -> int:

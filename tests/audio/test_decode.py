@@ -112,6 +112,7 @@ def test_channels_count_alike(file):
     assert np.allclose(samples, (left + right) / 2, atol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("container", "codec"), [("ipod", "aac"), ("flac", "flac"), ("ogg", "libopus")])
 @pytest.mark.parametrize("layout", ["stereo", "5.1", "7.1"])
 def test_many_channels(file, container, codec, layout):

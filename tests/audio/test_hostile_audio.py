@@ -286,6 +286,7 @@ def mutated(rng, data):
     return bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SEEDS)
 def test_damaged_files_are_decoded_or_refused(file, kind):
     rng = random.Random(f"damage to {kind}")

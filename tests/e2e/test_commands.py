@@ -42,6 +42,7 @@ def test_transcribe_prints_one_file_s_text(shared_server, recordings):
     assert (done.returncode, done.stdout, done.stderr) == (0, "hi you\n", "")
 
 
+@pytest.mark.slow
 def test_transcribe_walks_folders_and_writes_files(shared_server, recordings, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
@@ -68,6 +69,7 @@ def written(server, recordings, *argv: str) -> dict[str, str]:
 CUE = "00:00:00,000 --> 00:00:01,000\nhi there\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "ending", "text"),
     [
@@ -108,6 +110,7 @@ def test_transcribe_tells_words(shared_server, recordings):
     assert "words" not in json.loads(ominix(shared_server, *argv, "-f", "verbose").stdout)
 
 
+@pytest.mark.slow
 def test_words_that_nobody_can_time_are_refused_with_the_server_s_reason(shared_server, recordings):
     argv = ["transcribe", str(recordings / "a.wav"), "--model", "tiny-asr", "--words", "--language", "th"]
     done = ominix(shared_server, *argv)

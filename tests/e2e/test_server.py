@@ -228,11 +228,11 @@ def _swallow(call) -> None:
         (post(b"", "Content-Length: -1"), 400),
         (post(b"", "Transfer-Encoding: gzip"), 501),
         (post(b"zz\r\n", "Transfer-Encoding: chunked"), 400),
-        (post(b"{}", "Content-Length: 2", "Content-Encoding: gzip"), 415),
-        (b"GET /v1/models HTTP/1.1\r\nHost: evil.example\r\n\r\n", 403),
+        (post(b"{}", "Content-Length: 2", "Content-Encoding: gzip", "Connection: close"), 415),
+        (b"GET /v1/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n", 403),
         (b"GET /nothing HTTP/1.0\r\nHost: localhost\r\n\r\n", 404),
-        (b"BREW /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
-        (b"GET /v1/models/%ff HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+        (b"BREW /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 400),
+        (b"GET /v1/models/%ff HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
     ],
 )
 def test_every_refusal_has_the_one_shape(shared_server, data, status):
@@ -343,6 +343,7 @@ def test_an_early_error_of_a_stream_keeps_its_status(shared_server):
     assert (status, body["error"]["param"]) == (400, "messages")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_json", [False, True])
 def test_the_log_has_a_line_a_request_and_no_content(serve, as_json):
     server = serve("--scripted", *(["--log-json"] if as_json else []))

@@ -64,6 +64,7 @@ def cli(home, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env)
 
 
+@pytest.mark.slow
 @pytest.mark.contract("models.lifecycle", "models.ids", "models.reference-fields")
 def test_a_model_from_the_hub_to_an_answer_and_away_again(hub, server):
     files = obedient()
@@ -142,6 +143,7 @@ def test_load_and_unload_by_hand(hub, server):
         assert code(server.request(method, f"/v1/models/{path}")) == (405, "method_not_allowed")
 
 
+@pytest.mark.slow
 def test_two_clients_at_once_share_one_download(hub, server):
     hub.add("a/tiny", obedient())
     answers = Clients(8, lambda _: pull(server, "a/tiny")).join(20)

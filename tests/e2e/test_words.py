@@ -102,6 +102,7 @@ def test_without_an_aligner_the_refusal_says_what_to_pull(client):
     assert "mlx-community/Qwen3-ForcedAligner-0.6B-8bit" in error["message"]
 
 
+@pytest.mark.slow
 @pytest.mark.contract("audio.answer.words")
 @pytest.mark.xdist_group("speech")
 def test_words_of_real_models(client, server, installed):

@@ -226,6 +226,7 @@ def test_a_job_cancelled_before_its_first_step_leaves_nothing(chat):
     assert chat.step() == []
 
 
+@pytest.mark.slow
 def test_a_long_prompt_does_not_stop_the_tokens_of_others(folders):
     chat = tiny_chat.engine(folders["llama"])
     letters = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})

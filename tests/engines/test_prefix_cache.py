@@ -45,6 +45,7 @@ def test_the_next_turn_reads_only_what_is_new(folders, kind):
     assert cached(second) >= len(QUESTION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llama", "lfm2"])
 def test_penalties_and_third_turns_are_as_without_reuse(folders, kind):
     chat = tiny_chat.engine(folders[kind])
@@ -108,6 +109,7 @@ def test_the_choices_of_a_repeated_question_agree(folders):
     assert all(tokens(again, i) == tokens(first) for i in range(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_a_cancelled_answer_is_gone_on_from(folders, kind):
     chat = tiny_chat.engine(folders[kind])
@@ -123,6 +125,7 @@ def test_a_cancelled_answer_is_gone_on_from(folders, kind):
     assert cached(second) > len(QUESTION)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_an_answer_ended_by_a_stop_string_is_gone_on_from(folders, kind):
     chat = tiny_chat.engine(folders[kind])

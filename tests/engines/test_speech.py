@@ -146,6 +146,7 @@ def test_a_warm_answer_is_not_the_likeliest(engine, files):
     assert answer(1.0) != answer(0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.contract("audio.answer.long")
 def test_a_long_recording_is_cut_and_told_in_order(engine, wav, sound):
     path = wav(sound)
@@ -198,6 +199,7 @@ def test_of_a_long_context_the_end_counts(engine, files):
     engine.cancel(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 1, 3, 6])
 def test_a_cancelled_job_says_no_more_and_disturbs_nobody(engine, files, steps):
     job = TranscriptionJob(files[2])

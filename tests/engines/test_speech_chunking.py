@@ -64,6 +64,7 @@ def test_nothing_is_no_clip():
     assert found(silence(0)) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1600, 9999, 80_000, 2_000_000])
 @pytest.mark.parametrize("tail", [0, 77, 40_000, 200_000])
 def test_clips_tile_the_recording_whatever_the_blocks(block, tail):

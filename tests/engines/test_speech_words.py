@@ -126,6 +126,7 @@ def test_words_count_from_where_the_model_has_begun_to_hear(engine, sound, tmp_p
     assert [(text, pytest.approx(start + 20)) for text, start in soon] == late
 
 
+@pytest.mark.slow
 def test_words_do_not_depend_on_what_is_timed_beside_them(engine, files):
     jobs = {i: job(path) for i, path in enumerate(files)}
     alone = {i: events_of(engine, {i: wanted})[i] for i, wanted in jobs.items()}
@@ -137,6 +138,7 @@ def test_words_do_not_depend_on_what_is_timed_beside_them(engine, files):
     assert not words(together[9])
 
 
+@pytest.mark.slow
 @pytest.mark.contract("audio.answer.long", "audio.answer.words")
 def test_a_long_recording_s_words_go_on_where_the_clip_before_ended(engine, tmp_path, sound):
     path = str(tmp_path / "long.wav")
@@ -172,6 +174,7 @@ def test_what_is_no_aligner_is_refused_and_named_without_its_path(engine, files,
     check(events_of(engine, {1: job(files[0])})[1])
 
 
+@pytest.mark.slow
 def test_jobs_with_different_aligners_each_keep_their_own(engine, files, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(ALIGNER, other)
@@ -183,6 +186,7 @@ def test_jobs_with_different_aligners_each_keep_their_own(engine, files, tmp_pat
     assert words(both[2])[-1].end < words(alone)[-1].end
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", (1, 3, 80, 152, 153, 154, 155))
 def test_a_cancelled_job_leaves_nothing_to_be_timed(engine, files, steps):
     engine.admit(1, job(files[2]))
@@ -202,6 +206,7 @@ def aligner() -> Aligner:
     return Shelf(Backend("cpu")).get(str(ALIGNER))
 
 
+@pytest.mark.slow
 def test_texts_are_timed_as_the_reference_does(aligner):
     samples = np.load(GOLDEN / "qwen3_asr" / "answers.npz")["samples"].astype(np.float32) / 32768
     clips, expected = [], []

@@ -193,6 +193,7 @@ def test_tsv_has_a_row_a_segment_in_milliseconds():
     assert rows == "start\tend\ttext\n500\t1250\ta b c\n2000\t3000\td\n"
 
 
+@pytest.mark.slow
 def test_an_hour_of_dense_text_takes_no_time():
     segments = [segment(LONG["Chinese"] * 2, 30 * i, 30 * i + 29) for i in range(120)]
     begun = time.process_time()

@@ -41,6 +41,7 @@ def answers(model, prompts, caches=None, **options):
     return [(tokens[u], np.stack(logprobs[u]), ends[u]) for u in uids]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2048, 13])
 def test_unequal_prompts_together_answer_as_they_do_alone(model, prompts, step):
     together = answers(model, prompts, prefill_step_size=step, prefill_batch_size=3, completion_batch_size=5)
@@ -51,6 +52,7 @@ def test_unequal_prompts_together_answer_as_they_do_alone(model, prompts, step):
         np.testing.assert_allclose(logprobs, want, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_batch_answers_as_the_plain_generator_does(model, prompts):
     for prompt, (tokens, _, _) in zip(prompts, answers(model, prompts), strict=True):
         plain = generate_step(mx.array(prompt), model, max_tokens=ANSWER)

@@ -23,6 +23,7 @@ def test_a_job_s_events_come_in_order(pool):
     assert events[-2:] == [Finished("length"), ChatDone(prompt_tokens=1, completion_tokens=3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [

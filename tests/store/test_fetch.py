@@ -140,6 +140,7 @@ def test_a_new_version_in_between_takes_nothing_of_the_old(hub, refused, fetch, 
     assert found == {name: repo.files[name] for name in WANTED | {WEIGHTS}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_passing_troubles_of_the_hub_are_waited_out(hub, fetch, status):
     hub.add("a/tiny", model_files(SIZE))
@@ -269,6 +270,7 @@ def test_an_index_of_other_files_gives_way_to_the_single_file(hub, fetch, tmp_pa
     assert set(files_of(tmp_path / "models" / "tiny")) == WANTED | {WEIGHTS}
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_write_into_one_folder(hub, fetch, tmp_path):
     hub.add("a/tiny", model_files(SIZE))
     folder = Folders(tmp_path).partial("tiny")
