@@ -31,11 +31,11 @@ def product(x: Floats, weight: Floats) -> Floats:
     """(n, in) by (in, out) -> (n, out)."""
     x = np.ascontiguousarray(x)
     out = np.empty((len(x), weight.shape[1]), np.float32)
-    if len(x) > 1:
+    multiply = _blas("cblas_sgemv", "iiiifaiaifai")
+    if len(x) > 1 or multiply is None:
         _gemm(x, weight, out)
     else:  # sgemv reads weights at 19 GB/s, sgemm at 8
         (a, _), (w, step), (y, _) = map(_place, (x, weight, out))
-        multiply = _blas("cblas_sgemv", "iiiifaiaifai")
         multiply(_ROW_MAJOR, _TRANSPOSE, *weight.shape, 1.0, w, step, a, 1, 0.0, y, 1)
     return out
 
@@ -158,6 +158,9 @@ def _gemm(a: Floats, b: Floats, out: Floats, scale: float = 1.0, form: int = _NO
     (m, n), k = out.shape, a.shape[1]
     (pa, la), (pb, lb), (po, lo) = map(_place, (a, b, out))
     multiply = _blas("cblas_sgemm", "iiiiiifaiaifai")
+    if multiply is None:
+        np.matmul(a * np.float32(scale), b.T if form == _TRANSPOSE else b, out=out)
+        return
     multiply(_ROW_MAJOR, _NO_TRANSPOSE, form, m, n, k, scale, pa, la, pb, lb, 0.0, po, lo)
 
 
@@ -169,11 +172,14 @@ def _place(x: Floats) -> tuple[int, int]:
 
 
 @functools.cache
-def _blas(name: str, letters: str) -> Callable[..., None]:
+def _blas(name: str, letters: str) -> Callable[..., None] | None:
     """A function of the BLAS that mlx calls too: another one would have threads of its own, which wait in
-    loops. `letters`: i for a whole number, f for a factor, a for an array's place. AttributeError if there is
-    none: engines.backend loads it."""
-    function = ctypes.CDLL(None)[name]
+    loops. `letters`: i for a whole number, f for a factor, a for an array's place. None where engines.backend
+    has loaded none: then numpy's own has to do."""
+    try:
+        function = ctypes.CDLL(None)[name]
+    except AttributeError:
+        return None
     kinds: dict[str, Any] = {"i": ctypes.c_int, "f": ctypes.c_float, "a": ctypes.c_void_p}
     function.argtypes, function.restype = [kinds[letter] for letter in letters], None
     return cast(Callable[..., None], function)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
+import sys
 import time
 import unicodedata
 from pathlib import Path
@@ -21,6 +22,7 @@ from ominix.errors import JobRefused
 from ominix.jobs import Segment, TranscriptionDone, TranscriptionJob
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
+from ominix.models.qwen3_asr.words import split
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 ALIGNER = GOLDEN / "qwen3_aligner"
@@ -238,6 +240,22 @@ def test_a_clip_that_is_shorter_than_its_last_class_bounds_the_times(aligner):
     mel = features.log_mel(np.random.RandomState(1).randn(16_000).astype(np.float32))
     (found,) = aligner.align([Spoken(mel, "one two three", "English", 10.0, 10.0101)])
     assert {word.end for word in found} == {10.0101}
+
+
+def test_japanese_is_cut_at_ideographs_where_nagisa_is_missing(aligner, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nagisa", None)
+    mel = features.log_mel(np.random.RandomState(1).randn(16_000).astype(np.float32))
+    (found,) = aligner.align([Spoken(mel, "\u4eca\u65e5 ok", "Japanese", 0, 1)])
+    assert [word.text for word in found] == ["\u4eca", "\u65e5", "ok"]
+
+
+def test_a_word_whose_two_classes_are_one_lasts_a_class_at_most(aligner):
+    places = split("one two three", "English")
+    clip = Spoken(np.zeros((1, 1)), "one two three", "English", 10.0, 20.0)
+    length = aligner._class_ms / 1000
+    found = aligner._timed(clip, places, [3, 3, 9, 9, 9, 12])
+    assert [round(word.end - word.start, 3) for word in found] == [length, 0, 3 * length]
+    assert found[1].end == found[2].start
 
 
 def test_the_folder_is_held_as_long_as_the_aligner_is_loaded(tmp_path):

@@ -13,7 +13,7 @@ from mlx_lm.models.cache import BatchKVCache, make_prompt_cache
 from ominix.engines import backend
 from ominix.models import dense, kernels, layers
 
-pytestmark = pytest.mark.skipif(not backend.prepare().wants_float32, reason="no BLAS to compute with")
+backend.prepare()
 
 SIZES = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -76,6 +76,12 @@ def test_a_prompt_its_parts_and_steps(twins, batch):
 def test_without_caches(twins):
     for length in (20, 12):
         assert_equal([model(tokens(2, length)) for model in twins])
+
+
+@pytest.mark.parametrize("length", [1, 20])
+def test_without_a_blas(monkeypatch, length):
+    monkeypatch.setattr(kernels, "_blas", lambda *_: None)
+    assert_equal([model(tokens(1, length)) for model in pair(*KINDS["qwen3"])])
 
 
 def test_rows_of_unequal_length():

@@ -54,6 +54,13 @@ def test_people_see_the_text_s_own_letters_marks_included(text, language, shown)
     assert [text[place.first : place.last] for place in words.split(text, language)] == shown
 
 
+@pytest.mark.parametrize("code", [0x3400, 0x4DBF, 0x4E00, 0x9FFF, 0xF900, 0x20000, 0x2A700, 0x2CEAF, 0x2F800])
+def test_each_ideograph_is_a_word(code):
+    letter = chr(code)
+    found = [place.read for place in words.split(f"a{letter}{letter}b", "Chinese")]
+    assert found == ["a", letter, letter, "b"]
+
+
 @pytest.mark.parametrize("text", ["", "  ", "... — !", "🙂"])
 def test_texts_without_words(text):
     assert words.split(text, "English") == []
@@ -89,6 +96,12 @@ def test_characters_whose_width_was_changed_on_the_way_are_found(monkeypatch):
     assert found[0].first == 0
     assert found[-1].last == len(text)
     assert found[0].last <= found[1].first
+
+
+def test_more_words_than_letters_each_show_one(monkeypatch):
+    japanese(monkeypatch, ["か", "か", "き"])  # as if a letter had been taken apart
+    text = "がき"
+    assert [text[p.first : p.last] for p in words.split(text, "Japanese")][::2] == ["が", "き"]
 
 
 def test_what_to_install_for_japanese_is_said(monkeypatch):
