@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +21,7 @@ import bench_vad as sounds
 
 SPEECH = Path(__file__).parents[1] / "data" / "speech"
 NODE = Path(__file__).parents[1] / "clients" / "transcribe.mjs"
+INSTALLED = Path(__file__).parents[2] / ".venv" / "clients"  # by tools/test_clients
 RATE = 16_000
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("speech")]
@@ -123,32 +123,12 @@ def test_openai_python_reads_the_stream(client, placed):
     assert events[-1].usage.output_tokens > 0
 
 
-@pytest.fixture(scope="module")
-def node_packages(request: pytest.FixtureRequest) -> Path:
-    """The folder in which npm has put openai, once for all runs."""
-    if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("node is not installed")
-    folder = Path(request.config.cache.mkdir("node"))
-    if not (folder / "node_modules" / "openai").is_dir():
-        command = [
-            "npm",
-            "install",
-            "--silent",
-            "--no-audit",
-            "--no-fund",
-            "--prefix",
-            str(folder),
-            "openai@6",
-        ]
-        subprocess.run(command, check=True, timeout=300)
-    return folder
-
-
+@pytest.mark.clients
 @pytest.mark.contract("clients.openai-node")
-def test_openai_node_reads_what_openai_python_reads(speech_server, client, node_packages, placed, tmp_path):
+def test_openai_node_reads_what_openai_python_reads(speech_server, client, placed, tmp_path):
     file = tmp_path / "speech.wav"
     file.write_bytes(placed[0])
-    command = ["node", str(NODE), speech_server.url, str(node_packages), str(file)]
+    command = ["node", str(NODE), speech_server.url, str(INSTALLED), str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout)
