@@ -63,10 +63,10 @@ class _Layer(nn.Module):
         k, v = (_linear(p, x).reshape(B, L, module.n_kv_heads, -1) for p in (module.k_proj, module.v_proj))
         if "q_norm" in module:
             q, k = _normed(module.q_norm, q), _normed(module.k_norm, k)
-        offsets = np.asarray(cache.offset if cache else 0).reshape(-1)
+        offsets = np.asarray(0 if cache is None else cache.offset).reshape(-1)
         q, k = self.rotation.turn(q, offsets), self.rotation.turn(k, offsets)
         k, v = k.swapaxes(1, 2), v.swapaxes(1, 2)  # (B, H_kv, L, D)
-        if cache:
+        if cache is not None:
             keys, values = cache.update_and_fetch(mx.array(k), mx.array(v))
             mx.eval(keys, values, cache.offset)  # at once: each eval waits for mlx's thread
             k, v = np.asarray(keys), np.asarray(values)
