@@ -112,10 +112,11 @@ from pathlib import Path
 from ominix.engines import backend
 from ominix.engines.speech import transcriber
 from ominix.jobs import TranscriptionDone, TranscriptionJob
+from ominix.models import dense
 from ominix.models.qwen3_asr import config, prompt, tokenizer, weights
 folder = Path(orders["model"])
 model = weights.load(folder)
-weights.make_dense(model)
+dense.make(model)
 mx.eval(model.parameters())
 grammar = prompt.Grammar(tokenizer.load(folder), config.read(folder).eos_token_ids)
 engine = transcriber.Transcriber(model, grammar, 8, limit=lambda seconds: orders["tokens"])

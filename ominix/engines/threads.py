@@ -14,10 +14,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ominix.models import kernels
+
 ROWS, SIZE = 64, 1024  # of the timed product: 2 ms on one core
 ROUNDS = 3
 FULL_SECONDS, FEWER_SECONDS = 4.0, 2.0  # between two timings, with all threads and with fewer
-_ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE = 101, 111, 112  # CBLAS's own numbers
 
 
 class Threads:
@@ -26,12 +27,10 @@ class Threads:
     def __init__(self) -> None:
         library = ctypes.CDLL(None)
         self._set: Callable[[int], None] = library["openblas_set_num_threads"]
-        self._multiply = library["cblas_sgemm"]
         self.most = int(library["openblas_get_num_threads"]())
         self.now = self.most
         self._due = 0.0
         self._a, self._b = np.ones((ROWS, SIZE), np.float32), np.ones((SIZE, SIZE), np.float32)
-        self._c = np.empty((ROWS, SIZE), np.float32)
 
     @property
     def due(self) -> bool:
@@ -65,10 +64,7 @@ class Threads:
         return statistics.median(taken)
 
     def _product(self) -> None:
-        a, b, c = (x.ctypes.data_as(ctypes.c_void_p) for x in (self._a, self._b, self._c))
-        one, zero = ctypes.c_float(1.0), ctypes.c_float(0.0)
-        m, n, k = ROWS, SIZE, SIZE
-        self._multiply(_ROW_MAJOR, _NO_TRANSPOSE, _TRANSPOSE, m, n, k, one, a, k, b, k, zero, c, n)
+        self._c = kernels.product(self._a, self._b)
 
 
 def find() -> Threads | None:

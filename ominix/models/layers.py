@@ -101,7 +101,7 @@ def take(model: nn.Module) -> None:
     rotation = Rotation(blocks[0].self_attn.rope)
     for block in blocks:
         block.__class__ = _KINDS[type(block)]
-        object.__setattr__(block, "rotation", rotation)
+        block.rotation = rotation
 
 
 def _turns_halves(attention: nn.Module) -> bool:

@@ -25,6 +25,7 @@ from ominix.jobs import (
     TranscriptionDone,
     TranscriptionJob,
 )
+from ominix.models import dense
 from ominix.models.qwen3_asr import config, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
 
@@ -36,7 +37,7 @@ SECONDS = (0.3, 2.0, 9.5, 1.0, 4.2, 0.05, 3.0, 12.0)
 @pytest.fixture(scope="module")
 def model():
     model = weights.load(GOLDEN)
-    weights.make_dense(model)
+    dense.make(model)
     return model
 
 

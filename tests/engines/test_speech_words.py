@@ -20,6 +20,7 @@ from ominix.engines.speech import transcriber
 from ominix.engines.speech.aligner import Aligner, Shelf, Spoken
 from ominix.errors import JobRefused
 from ominix.jobs import Segment, TranscriptionDone, TranscriptionJob
+from ominix.models import dense
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
 from ominix.models.qwen3_asr.words import split
@@ -33,7 +34,7 @@ SECONDS = (0.3, 2.0, 9.5, 4.2)
 @pytest.fixture(scope="module")
 def model():
     model = weights.load(GOLDEN / "qwen3_asr")
-    weights.make_dense(model)
+    dense.make(model)
     return model
 
 

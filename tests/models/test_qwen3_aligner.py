@@ -10,6 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from ominix.models import dense
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights, words
 
 GOLDEN = Path(__file__).parent.parent / "golden"
@@ -25,11 +26,11 @@ def mels():
     return [features.log_mel(samples[: round(case["seconds"] * 16_000)]) for case in CASES]
 
 
-def answers(folder: Path, mels, chosen=ALL, dense: bool = False) -> list[dict]:
+def answers(folder: Path, mels, chosen=ALL, as_float32: bool = False) -> list[dict]:
     """Of these cases, in one batch."""
     model = weights.load_aligner(folder)
-    if dense:
-        weights.make_dense(model)
+    if as_float32:
+        dense.make(model)
     questions = alignment.Questions(tokenizer.load(folder), config.read_aligner(folder))
     asked, prompts, places = [], [], []
     heard = model.audio_tower([mels[i] for i in chosen])
@@ -94,7 +95,7 @@ def test_a_clip_s_times_do_not_depend_on_its_neighbours(mels):
 
 
 def test_float32_for_the_cpu_gives_the_same(mels):
-    assert answers(FOLDER, mels, FEW, dense=True) == expected(FEW)
+    assert answers(FOLDER, mels, FEW, as_float32=True) == expected(FEW)
 
 
 # Layouts
@@ -126,7 +127,7 @@ def test_the_layout_of_mlx_community_quantized(mels, tmp_path):
     unpacked = write(tmp_path / "p", plain, nested)
     plainly = answers(unpacked, mels, FEW)
     assert answers(quantized, mels, FEW) == plainly
-    assert answers(quantized, mels, FEW, dense=True) == plainly
+    assert answers(quantized, mels, FEW, as_float32=True) == plainly
 
 
 def test_names_of_the_encoder_s_sizes_may_be_transformers_own(tmp_path):

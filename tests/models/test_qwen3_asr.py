@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
+from ominix.models import dense
 from ominix.models.qwen3_asr import config, features, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
 
@@ -84,7 +85,7 @@ def test_clips_in_a_batch_are_encoded_as_they_are_alone(golden, model, mels):
 
 def test_float32_for_the_cpu_gives_the_same_numbers(golden, mels):
     model = weights.load(GOLDEN)
-    weights.make_dense(model)
+    dense.make(model)
     audio = model.audio_tower([mels["1.01"]])[0]
     found, cache = logits(model, audio)
     assert distance(golden["1.01/logits"], np.array(found)[::-1][::8]) < 1e-4
@@ -158,9 +159,9 @@ def test_quantized_weights_with_a_layer_of_another_width(mels, tmp_path, told):
     expected = answer(write(tmp_path / "p", plain), mels)
 
     assert distance(answer(folder, mels), expected) < 1e-4
-    dense = weights.load(folder)
-    weights.make_dense(dense)
-    assert distance(logits(dense, dense.audio_tower([mels["1.01"]])[0])[0], expected) < 1e-4
+    model = weights.load(folder)
+    dense.make(model)
+    assert distance(logits(model, model.audio_tower([mels["1.01"]])[0])[0], expected) < 1e-4
 
 
 def test_missing_surplus_and_misshapen_weights_are_named(tmp_path):
@@ -230,7 +231,7 @@ def test_a_full_size_model_loads_and_answers(tmp_path):
 
     folder = bench_asr.write_checkpoint(tmp_path / "model")
     model = weights.load(folder)
-    weights.make_dense(model)
+    dense.make(model)
     audio = model.audio_tower([features.log_mel(np.random.RandomState(0).randn(48_000).astype(np.float32))])[
         0
     ]

@@ -112,7 +112,7 @@ def _model(path: Path, config: dict[str, Any]) -> nn.Module:
 
 def _for_backend(model: nn.Module) -> nn.Module:
     """On a CPU with a fast BLAS, weights become float32: nothing else is fast there."""
-    if not backend.prepare().wants_float32 or mx.default_device() != mx.Device(mx.cpu):
+    if not backend.prepare().wants_float32 or not dense.on_cpu():
         return model
     fits = memory.holds_float32(model, log)
     if fits or _is_quantized(model):

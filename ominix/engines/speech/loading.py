@@ -8,7 +8,7 @@ import mlx.core as mx
 
 from ominix.engines import memory
 from ominix.engines.backend import Backend
-from ominix.models.qwen3_asr import weights
+from ominix.models import dense
 from ominix.models.qwen3_asr.model import Model
 
 log = logging.getLogger("ominix.speech")
@@ -17,5 +17,5 @@ log = logging.getLogger("ominix.speech")
 def settle(model: Model, backend: Backend) -> None:
     """Reads the weights, as float32 where a CPU wants it and memory allows it."""
     if backend.wants_float32 and memory.holds_float32(model, log):
-        weights.make_dense(model)
+        dense.make(model)
     mx.eval(model.parameters())

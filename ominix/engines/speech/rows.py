@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import BatchKVCache
 
-from ominix.models import kernels
+from ominix.models import dense, kernels
 from ominix.models.qwen3_asr.model import Model
 
 
@@ -70,7 +70,7 @@ class Rows:
         Python. It costs a step at the end of the last row; a CPU goes without unless told."""
         self._model = model
         self._watched = watched
-        self._on_cpu = mx.default_device() == mx.Device(mx.cpu)
+        self._on_cpu = dense.on_cpu()
         self._lookahead = not self._on_cpu if lookahead is None else lookahead
         self._rows: list[_Row] = []
         self._caches: list[BatchKVCache] = []  # one a layer

@@ -19,7 +19,6 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from ominix.models import dense
 from ominix.models.qwen3_asr import config as configs
 from ominix.models.qwen3_asr.model import Aligner, Model
 
@@ -58,11 +57,6 @@ def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) ->
     model.load_weights(list(weights.items()))
     model.eval()
     return model
-
-
-def make_dense(model: Model) -> None:
-    """Float32, for a CPU. The arrays stay lazy."""
-    dense.make(model)
 
 
 def _read(folder: Path) -> Weights:
