@@ -21,6 +21,7 @@ from ominix.store.downloads import Downloads
 from ominix.web import access, forms
 from ominix.web.answers import Answers, install_error_handlers
 from ominix.web.gate import Gate
+from ominix.web.turns import Turns
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -45,13 +46,18 @@ def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Confi
     app.add_route("/v1/models/downloads", listed)
     app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
-    app.add_route("/v1/chat/completions", ChatCompletions(pool, catalog, answers, config.max_upload_bytes))
+    turns = Turns()
+    app.add_route(
+        "/v1/chat/completions",
+        ChatCompletions(pool, catalog, answers, turns, max_bytes=config.max_upload_bytes),
+    )
     app.add_route(
         "/v1/audio/transcriptions",
         Transcriptions(
             pool,
             catalog,
             answers,
+            turns,
             max_bytes=config.max_upload_bytes,
             audio_roots=config.audio_roots,
         ),

@@ -6,13 +6,12 @@ what is wrong with it.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ominix import checkpoint
 from ominix.config import ALIGNER_ALIAS, REPOSITORIES, SPEECH_ALIASES
 from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.records import Record, Records
@@ -23,7 +22,6 @@ ALIGNER_NOTE = "gives words their times; a speech model loads it when a request 
 # What comes with the package: the speech model is the default until a real one is installed.
 EMBEDDED = tuple(Path(__file__).parent / "embedded" / name for name in ("tiny-asr", "tiny-aligner"))
 EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
-MAX_CONFIG_BYTES = 4 << 20
 OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
 # Models of the scripted engine, one of which cannot be loaded: name -> task, path.
 SCRIPTED = {
@@ -224,71 +222,25 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Model:
-    try:
-        config = _config(path)
-        task = task_of(config)
-        weights = any(path.glob("*.safetensors"))
-        trouble = None if weights else "it has no .safetensors files"
-    except (OSError, ValueError, RecursionError) as error:
-        config, task, trouble = {}, "unknown", _without_paths(error)
-    if config.get("model_type") == "scripted" and "scripted" in engines:  # in tests
+    found = checkpoint.read(path)
+    task, trouble = task_of(found.config) if found.config else "unknown", found.trouble
+    if found.config.get("model_type") == "scripted" and "scripted" in engines:  # in tests
         task, kind = "chat", "scripted"
     else:
         kind = engines.get(task, "")
     if task == "unknown" and trouble is None:
-        trouble = f"its model_type {config.get('model_type')!r} is not supported"
-    kind = kind if trouble is None else ""
+        trouble = f"its model_type {found.config.get('model_type')!r} is not supported"
     return Model(
         path.name,
         path,
         task=task,
-        kind=kind,
+        kind=kind if trouble is None else "",
         owned_by=record.repo_id.partition("/")[0] if record else "local",
-        created=_created(path),
-        size_bytes=_size(path),
-        quantization=_quantization(config),
+        created=found.created,
+        size_bytes=found.size_bytes,
+        quantization=found.quantization,
         repo_id=record.repo_id if record else None,
         downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
         trouble=trouble,
         note=ALIGNER_NOTE if task == "aligner" else None,
     )
-
-
-def _without_paths(error: Exception) -> str:
-    return f"its config.json cannot be read ({type(error).__name__})"
-
-
-def _config(path: Path) -> dict[str, Any]:
-    file = path / "config.json"
-    if file.stat().st_size > MAX_CONFIG_BYTES:
-        raise ValueError("config.json is too large")
-    config = json.loads(file.read_text("utf-8"))
-    if not isinstance(config, dict):
-        raise ValueError("config.json is not an object")
-    return config
-
-
-def _quantization(config: dict[str, Any]) -> tuple[int, int] | None:
-    found = config.get("quantization") or config.get("quantization_config")
-    if not isinstance(found, dict):
-        return None
-    bits, group_size = found.get("bits"), found.get("group_size")
-    return (bits, group_size) if isinstance(bits, int) and isinstance(group_size, int) else None
-
-
-def _created(path: Path) -> int:
-    try:
-        return int(path.stat().st_mtime)
-    except OSError:
-        return 0
-
-
-def _size(path: Path) -> int:
-    total = 0
-    try:
-        for file in path.iterdir():
-            if file.is_file():
-                total += file.stat().st_size
-    except OSError:
-        return total
-    return total

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
-from referencing import Registry, Resource
 
 from ominix.errors import InvalidRequest
 
@@ -29,11 +28,18 @@ def _documents() -> dict[str, JsonObject]:
 
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    documents = _documents()
-    registry: Registry[Any] = Registry().with_resources(
-        (key, Resource.from_contents(body)) for key, body in documents.items() if "$id" in body
-    )
-    return Draft202012Validator(documents[f"{name}.json"], registry=registry)
+    return Draft202012Validator(_whole(_documents()[f"{name}.json"]))
+
+
+def _whole(node: Any) -> Any:
+    """With the schemas that it refers to in their places: references take a third of a check's time."""
+    if isinstance(node, list):
+        return [_whole(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _whole(_documents()[node["$ref"]])
+    return {key: _whole(value) for key, value in node.items() if key not in ("$id", "$schema")}
 
 
 def warm() -> None:

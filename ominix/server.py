@@ -9,16 +9,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
-from waitress.channel import HTTPChannel
-from waitress.server import create_server
-from waitress.task import ErrorTask
 
 from ominix.app import create_app
 from ominix.catalog import Catalog
+from ominix.channels import Acceptor, Dispatcher
 from ominix.config import Config
 from ominix.pool.pool import Pool
 from ominix.store.downloads import Downloads
-from ominix.web import answers
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -31,26 +28,6 @@ MAX_HEADER_BYTES = 32 * 1024
 # Past the app's own limit by so much, waitress stops reading: the disk guard. Below it the app answers.
 BODY_SLACK = 4
 FLUSH_SECONDS = 5.0  # how long finished answers may take to leave when the server stops
-
-
-class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
-    """waitress's refusals (unparsable requests, sizes) in the one error shape."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        kind = "server_error" if error.code == 500 else "invalid_request_error"
-        message = f"{error.reason}: {error.body}" if error.code < 500 else error.reason
-        body = answers.json_bytes(answers.error_body(message, kind, None, f"http_{error.code}"))
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", "application/json"))
-        self.response_headers.append(("x-request-id", f"req_{time.time_ns():x}"))
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
-    error_task_class = JsonErrorTask
 
 
 class Server:
@@ -78,11 +55,15 @@ class Server:
         except OSError:
             listener.close()
             raise
-        self._waitress = create_server(
+        dispatcher = Dispatcher()
+        dispatcher.set_thread_count(self._pool.capacity + SPARE_THREADS)
+        self._waitress = Acceptor(
             self._app,
             map=self._map,
-            sockets=[listener],
-            threads=self._pool.capacity + SPARE_THREADS,
+            _sock=listener,
+            bind_socket=False,
+            sockinfo=(family, listener.type, listener.proto, listener.getsockname()),
+            dispatcher=dispatcher,
             connection_limit=MAX_CONNECTIONS,
             channel_request_lookahead=1,  # else a waiting request never learns that its client left
             max_request_header_size=MAX_HEADER_BYTES,
@@ -91,7 +72,6 @@ class Server:
             clear_untrusted_proxy_headers=True,
             ident="ominix",
         )
-        self._waitress.channel_class = Channel
         host, port = listener.getsockname()[:2]
         return str(host), int(port)
 

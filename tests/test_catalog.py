@@ -54,6 +54,18 @@ def test_metadata_comes_from_config_and_sizes(folder):
     assert llama.created > 0
 
 
+def test_what_changes_in_a_folder_is_seen(folder):
+    catalog = Catalog(folder)
+    before = catalog.get("llama")
+    (folder / "llama" / "config.json").write_text(json.dumps({"model_type": "qwen3_asr"}))
+    (folder / "llama" / "model.safetensors").write_bytes(b"123456789")
+    after = catalog.get("llama")
+    assert (before.task, after.task) == ("chat", "speech")
+    assert after.size_bytes == 9 + (folder / "llama" / "config.json").stat().st_size
+    (folder / "llama" / "model.safetensors").unlink()
+    assert "safetensors" in (catalog.get("llama").trouble or "")
+
+
 def test_no_folder_is_no_error(tmp_path):
     assert Catalog(tmp_path / "none").models() == []
 

@@ -3,7 +3,7 @@
     python tools/bench_server.py [--requests N] [--streams N] [--tokens N]
 
 Prints: latency of short plain answers on one connection, streamed tokens a second in total, and how long
-/health takes beside 200 clients of which a worker serves eight at a time.
+/health takes while 200 clients at once ask a worker that holds 16 jobs.
 """
 
 from __future__ import annotations
@@ -11,22 +11,24 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import socket
 import statistics
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 
 BODY = {"model": "scripted", "messages": [{"role": "user", "content": "tick 0"}]}
 
 PROBE = """
 import sys, time, urllib.request
-for _ in range(100):
+for _ in range(400):
     begun = time.perf_counter()
     urllib.request.urlopen(sys.argv[1], timeout=60).read()
-    print(time.perf_counter() - begun)
-    time.sleep(0.05)
-"""  # in a process of its own: it must not wait for Python's lock beside 200 threads
+    print(time.perf_counter() - begun, flush=True)
+    time.sleep(0.01)
+"""  # in a process of its own: it must not wait for Python's lock beside the crowd's
 
 
 def main() -> None:
@@ -78,31 +80,31 @@ def throughput(port: int, streams: int, tokens: int) -> None:
     print(f"  {streams * tokens / seconds:.0f} tokens/s in total, {seconds:.2f} s")
 
 
-def crowd(port: int, clients: int) -> None:
-    """A client asks again a second after its answer or refusal, so that all of them stay."""
-    served = threading.Event()
-
-    def insist() -> None:
-        body = json.dumps({**BODY, "messages": [{"role": "user", "content": "tick 0.02"}], "max_tokens": 50})
-        while not served.is_set():
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-            connection.request("POST", "/v1/chat/completions", body, {"Content-Type": "application/json"})
-            status = connection.getresponse().status
-            assert status in (200, 429), status
-            connection.close()
-            time.sleep(1)
-
-    threads = [threading.Thread(target=insist) for _ in range(clients)]
-    for thread in threads:
-        thread.start()
+def crowd(port: int, clients: int, times: int = 4) -> None:
+    """All connect at once, while /health is being asked, and again when all have their answer or refusal."""
     command = [sys.executable, "-c", PROBE, f"http://127.0.0.1:{port}/health"]
-    found = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    served.set()
-    for thread in threads:
-        thread.join()
-    times = [float(line) for line in found.split()]
-    print(f"/health, {len(times)} times beside {clients} clients:")
-    print(f"  median {statistics.median(times) * 1000:.0f} ms, slowest {max(times) * 1000:.0f} ms")
+    probe = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    found = [float(probe.stdout.readline())]
+    statuses = Counter(status for _ in range(times) for status in burst(port, clients))
+    found += map(float, probe.communicate()[0].split())
+    assert set(statuses) == {b"200", b"429"}, statuses
+    print(f"/health, {len(found)} times while {times} times {clients} clients come at once:")
+    print(f"  median {statistics.median(found) * 1000:.0f} ms, slowest {max(found) * 1000:.0f} ms")
+
+
+def burst(port: int, clients: int) -> list[bytes]:
+    """The statuses of so many requests, sent before any answer is read."""
+    body = json.dumps({**BODY, "messages": [{"role": "user", "content": "tick 0.02"}], "max_tokens": 30})
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    request = f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+    connections = [socket.create_connection(("127.0.0.1", port), timeout=60) for _ in range(clients)]
+    for connection in connections:
+        connection.sendall(request)
+    statuses = []
+    for connection in connections:
+        with connection, connection.makefile("rb") as answer:
+            statuses.append(answer.read().split(None, 2)[1])
+    return statuses
 
 
 def stream(port: int, tokens: int) -> int:

@@ -14,27 +14,30 @@ from ominix.schemas import JsonObject
 from ominix.web import access, bodies, sse
 from ominix.web.answers import Answers
 from ominix.web.listener import Listener
+from ominix.web.turns import Turns
 
 
 class ChatCompletions:
-    def __init__(self, pool: Pool, catalog: Catalog, answers: Answers, max_bytes: int) -> None:
+    def __init__(self, pool: Pool, catalog: Catalog, answers: Answers, turns: Turns, max_bytes: int) -> None:
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
+        self._turns = turns
         self._max_bytes = max_bytes
 
     def on_post(self, req: Request, resp: Response) -> None:
-        fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
-        job = chat_job(fields)
-        model = self._catalog.for_task(fields["model"], "chat")
-        access.record(req).submitted(model.id)
-        completion = Completion(
-            fields["model"],
-            job.n,
-            logprobs=job.top_logprobs is not None,
-            include_usage=bool((fields.get("stream_options") or {}).get("include_usage")),
-        )
-        listener = Listener(req, self._pool.submit(model, job))
+        with self._turns.one():
+            fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
+            job = chat_job(fields)
+            model = self._catalog.for_task(fields["model"], "chat")
+            access.record(req).submitted(model.id)
+            completion = Completion(
+                fields["model"],
+                job.n,
+                logprobs=job.top_logprobs is not None,
+                include_usage=bool((fields.get("stream_options") or {}).get("include_usage")),
+            )
+            listener = Listener(req, self._pool.submit(model, job))
         if fields["stream"]:
             sse.answer(resp, listener, lambda event: self._messages(completion, event))
         else:

@@ -18,6 +18,7 @@ from ominix.schemas import JsonObject
 from ominix.web import access, bodies, forms, media, sse
 from ominix.web.answers import Answers
 from ominix.web.listener import Listener
+from ominix.web.turns import Turns
 
 
 class Transcriptions:
@@ -26,6 +27,7 @@ class Transcriptions:
         pool: Pool,
         catalog: Catalog,
         answers: Answers,
+        turns: Turns,
         *,
         max_bytes: int,
         audio_roots: tuple[Path, ...],
@@ -33,11 +35,12 @@ class Transcriptions:
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
+        self._turns = turns
         self._max_bytes = max_bytes
         self._audio_roots = audio_roots
 
     def on_post(self, req: Request, resp: Response) -> None:
-        with contextlib.ExitStack() as stack:
+        with self._turns.one(), contextlib.ExitStack() as stack:
             fields, path = self._read(req, stack)
             model = self._catalog.for_task(fields["model"], "speech")
             aligner = self._catalog.aligner_for(model) if wants_words(fields) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
 import socket
 import statistics
@@ -164,6 +165,22 @@ def test_200_clients_on_one_worker(serve):
     assert all(a[2]["choices"][0]["finish_reason"] == "length" for a in by_status[200])
     assert all(0 < int(a[1]["Retry-After"]) <= 120 for a in by_status[429])
     assert statistics.median(health) < 1.0  # measured: 5 to 30 ms; the bound is against hangs
+
+
+def test_health_goes_before_a_crowd(serve):
+    server = serve("--scripted", "--jobs-per-worker", "8")
+    server.chat("hello")
+    data = json.dumps({**HELLO, "max_tokens": 1}).encode()
+    crowd = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    for connection in crowd:
+        connection.sendall(post(data, f"Content-Length: {len(data)}"))
+    assert server.request("GET", "/health")[0] == 200
+    answered = len(select.select(crowd, [], [], 0)[0])
+    assert answered < 100  # measured: 1 to 5; in the order of their coming 154
+    for connection in crowd:
+        connection.settimeout(30)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 ")
+        connection.close()
 
 
 @pytest.mark.slow

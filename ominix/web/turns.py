@@ -1,0 +1,28 @@
+"""Requests prepare their jobs one after the other, so that a crowd of them leaves room for others.
+
+A thread that computes keeps Python's lock for milliseconds: with dozens of them, the one that reads sockets
+would wait for all of them at its every call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+
+WAIT_SECONDS = 0.5  # it is for fairness only: beside a slow one the others go on
+
+
+class Turns:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards nothing; two locks are never waited for under it
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[None]:
+        """Waits for the others, though not for long."""
+        held = self._lock.acquire(timeout=WAIT_SECONDS)
+        try:
+            yield
+        finally:
+            if held:
+                self._lock.release()
