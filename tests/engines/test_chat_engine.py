@@ -106,6 +106,20 @@ def test_a_choice_equals_the_only_one(folders, kind):
     assert all(tokens(triple, i) == tokens(single) for i in range(3))
 
 
+def test_those_who_come_together_are_read_together(chat):
+    first_words: dict[int, int] = {}
+    chat.admit(0, greedy("alpha " * 20))
+    for number in range(20):
+        for job_id, event in chat.step():
+            if isinstance(event, Delta):
+                first_words.setdefault(job_id, number)
+        if number < 2:
+            chat.admit(number + 1, greedy("bravo " * 20))
+
+    assert set(first_words) == {0, 1, 2}
+    assert len(set(first_words.values())) == 1
+
+
 def test_more_jobs_than_seats_are_served_in_order(folders):
     chat = tiny_chat.engine(folders["llama"])
     jobs = [greedy(f"number {i}", max_tokens=4) for i in range(40)]

@@ -16,6 +16,12 @@ if tuned:
     tuned.tune()
     assert 1 <= tuned.now <= tuned.most
     assert not tuned.due
+    tuned.now = tuned._said = 4
+    heard = []
+    for count in (1, 4, 1, 1, 4, 4):
+        tuned._hear(count)
+        heard.append(tuned.now)
+    assert heard == [4, 4, 4, 1, 1, 4], heard  # a moment is no neighbour
     assert (tuned._c == threads.SIZE).all()
 """
 

@@ -18,8 +18,8 @@ from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_pro
 from mlx_lm.sample_utils import greedy_sampler
 
 from ominix.engines import threads
+from ominix.engines.chat import prefill
 from ominix.engines.chat.chat_model import ChatModel
-from ominix.engines.chat.prefill import PrefillPace
 from ominix.engines.chat.prefix_cache import Caches, PrefixCache
 from ominix.engines.chat.sampling import Processor, Sampler
 from ominix.engines.memory import MemoryLimits
@@ -58,7 +58,7 @@ class Batch:
         self._model = model.model
         self._memory = memory
         self._seats = sequences
-        self._pace = PrefillPace()
+        self._pace = prefill.PrefillPace(prefill.token_seconds(model.model))
         self._threads = threads.find()
         self._queue: deque[Sequence] = deque()
         self._seated: dict[int, Sequence] = {}
@@ -91,6 +91,13 @@ class Batch:
             if tokens and sequence.unread < len(sequence.tokens) - sequence.cached:
                 self.prefixes.put(tokens, caches)
 
+    def await_company(self) -> bool:
+        """After arrivals: waits a moment for more of them, unless somebody reads or answers already."""
+        if self._seated:
+            return False
+        time.sleep(self._pace.company_seconds)
+        return True
+
     def step(self) -> list[Token]:
         """A token for each that answers, a piece of prompt for those that read."""
         if self._threads and self._threads.due:
@@ -103,10 +110,10 @@ class Batch:
         begun = time.perf_counter()
         prompts, answers = self._generator.next()
         seconds = time.perf_counter() - begun
-        read = 0
-        for response in prompts:
-            read += self._read(self._seated[response.uid], *response.progress)
-        self._pace.learn(read, len(answers), seconds)
+        read = [self._read(self._seated[response.uid], *response.progress) for response in prompts]
+        pieces = [tokens for tokens in read if tokens > 1]  # the others begin to answer, in their own pass
+        passes = bool(answers) + bool(pieces) + (len(pieces) < len(read))
+        self._pace.learn(max(pieces, default=0) * len(pieces), passes, seconds)  # padded to the longest
         return [self._token(response) for response in answers]
 
     def _reading(self) -> list[Sequence]:

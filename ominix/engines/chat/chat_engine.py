@@ -90,6 +90,8 @@ class ChatEngine:
     def step(self) -> list[tuple[int, Event]]:
         events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
         self._started = []
+        if events and self._batch.await_company():
+            return events
         for token in self._batch.step() if self._talks else ():
             talk = self._seats[token.sequence]
             events += [(talk.job_id, event) for event in self._advance(talk, token)]

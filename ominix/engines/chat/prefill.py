@@ -1,42 +1,61 @@
 """How much of a prompt to take in one step, so that no step takes long.
 
 While answers are being written, a long prompt may hold them up only for a moment at a time; alone,
-it may take longer steps, as long as a cancel can wait. Learns the model's speed as it goes.
+it may take longer steps, as long as a cancel can wait. Every pass over the weights takes as long as a token
+of an answer, and longer with each token of a prompt: both are learned as it goes.
 """
 
 from __future__ import annotations
 
+import time
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import make_prompt_cache
+
 BESIDE_SECONDS = 0.25  # a step while other answers are being written,
 BESIDE_TOKENS = 8  # or as long as so many of their tokens take, where a token takes long
 ALONE_SECONDS = 2.0
+COMPANY_SECONDS = 0.01  # at most
 FEWEST, MOST = 64, 2048  # tokens: fewer take nearly as long; more take memory
-FIRST = 128
+# Prompt tokens read in the time of a written one, until measured: small CPUs read 20, GPUs more.
+FIRST_RATIO = 8
 
 
 class PrefillPace:
-    def __init__(self) -> None:
+    def __init__(self, token_seconds: float) -> None:
+        """`token_seconds`: what one token of one answer takes."""
+        self._token_seconds = token_seconds
         self._tokens_per_second = 0.0
-        self._decode_seconds = 0.0
+
+    @property
+    def company_seconds(self) -> float:
+        """How long to wait after an arrival while nothing runs: those who come together read together.
+        Short beside the time to the first token."""
+        return min(COMPANY_SECONDS, self._token_seconds / 5)
 
     def step_tokens(self, beside: bool) -> int:
         """Prompt tokens for the coming step, over all prompts together."""
-        if not self._tokens_per_second:
-            return FIRST
-        seconds = max(BESIDE_SECONDS, BESIDE_TOKENS * self._decode_seconds) if beside else ALONE_SECONDS
-        return int(min(MOST, max(FEWEST, seconds * self._tokens_per_second)))
+        seconds = max(BESIDE_SECONDS, BESIDE_TOKENS * self._token_seconds) if beside else ALONE_SECONDS
+        seconds -= self._token_seconds * (2 if beside else 1)
+        rate = self._tokens_per_second or FIRST_RATIO / self._token_seconds
+        return int(min(MOST, max(FEWEST, seconds * rate)))
 
-    def learn(self, prompt_tokens: int, decoded: int, seconds: float) -> None:
-        """What the last step did and how long it took."""
-        if prompt_tokens == 0:
-            self._decode_seconds = _blend(self._decode_seconds, seconds)
-        elif not decoded:
-            self._learn_rate(prompt_tokens, seconds)
-        elif self._decode_seconds:
-            self._learn_rate(prompt_tokens, seconds - self._decode_seconds)
+    def learn(self, prompt_tokens: int, passes: int, seconds: float) -> None:
+        """What the last step did, in how many passes over the weights, and how long it took."""
+        if prompt_tokens >= FEWEST // 2:
+            reading = max(seconds - passes * self._token_seconds, seconds / 4)
+            self._tokens_per_second = _blend(self._tokens_per_second, prompt_tokens / reading)
+        elif passes == 1:
+            self._token_seconds = _blend(self._token_seconds, seconds)
 
-    def _learn_rate(self, tokens: int, seconds: float) -> None:
-        if tokens >= FEWEST // 2 and seconds > 0:
-            self._tokens_per_second = _blend(self._tokens_per_second, tokens / seconds)
+
+def token_seconds(model: nn.Module) -> float:
+    """What a token takes, once the model has run: before, there may be kernels to compile."""
+    caches = make_prompt_cache(model)
+    begun = time.perf_counter()
+    mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
+    return time.perf_counter() - begun
 
 
 def _blend(old: float, new: float) -> float:
