@@ -67,7 +67,7 @@ class Catalog:
         self.folder = folder
         self._aliases = {**REPOSITORIES, **(aliases or {})}
         self._records = records
-        self._embedded = embedded
+        self._embedded = [_built_in(path) for path in embedded]
         self._scripted = scripted
 
     def models(self) -> list[Model]:
@@ -75,11 +75,7 @@ class Catalog:
         engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
         found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
         there = {model.id for model in found}
-        for path in self._embedded:
-            if path.name not in there:
-                model = _read(path, None, ENGINES)
-                note = "; ".join(filter(None, (EMBEDDED_NOTE, model.note)))
-                found.append(replace(model, owned_by="ominix", note=note))
+        found += [model for model in self._embedded if model.id not in there]
         if self._scripted:
             found += [
                 Model(name, path, task=task, kind="scripted", owned_by="ominix")
@@ -195,7 +191,8 @@ class Catalog:
     def _fits(self, aligner: Model, model: Model) -> bool:
         if "scripted" in (aligner.kind, model.kind):
             return aligner.kind == model.kind
-        return aligner.path not in self._embedded or model.path in self._embedded
+        built_in = [known.path for known in self._embedded]
+        return aligner.path not in built_in or model.path in built_in
 
 
 def _article(task: str) -> str:
@@ -212,6 +209,11 @@ def _missing(name: str, models: list[Model]) -> str:
         f"The model '{name}' does not exist here. Models here: {there}. "
         "GET /v1/models lists them; POST /v1/models/download or 'ominix pull' fetch more."
     )
+
+
+def _built_in(path: Path) -> Model:
+    model = _read(path, None, ENGINES)
+    return replace(model, owned_by="ominix", note="; ".join(filter(None, (EMBEDDED_NOTE, model.note))))
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -54,20 +54,21 @@ def main() -> None:
         theirs = running.enter_context(peer(float32, blas)), str(float32)
         alone = running.enter_context(batch_generator(float32, blas))
         rounds: dict[str, list[dict[str, float]]] = {"ominix": [], "mlx_lm.server, OpenBLAS, float32": []}
-        direct = [alone(0)]
+        alone(0)
+        shares = []  # of BatchGenerator's tokens a second
         for i in range(options.rounds):  # in turns, so that a busy machine hurts all
             for name, (port, model) in zip(rounds, (ours, theirs), strict=True):
                 rounds[name].append(measured(port, model, i))
-            direct.append(alone(i))
+            shares.append(batch(*ours, options.rounds + i) / alone(options.rounds + i))
     figures |= {name: median(found) for name, found in rounds.items()}
-    report(figures, statistics.median(direct[1:]))
+    report(figures, shares)
 
 
 def median(rounds: list[dict[str, float]]) -> dict[str, float]:
     return {column: statistics.median(found[column] for found in rounds) for column in rounds[0]}
 
 
-def report(figures: dict[str, dict[str, float]], direct: float) -> None:
+def report(figures: dict[str, dict[str, float]], shares: list[float]) -> None:
     columns = ("decode tok/s", "TTFT 500 s", f"{CLIENTS} clients tok/s", "2nd turn TTFT s", "cold TTFT s")
     print(f"{'':40}" + "".join(f"{c:>18}" for c in columns))
     for name, row in figures.items():
@@ -79,8 +80,12 @@ def report(figures: dict[str, dict[str, float]], direct: float) -> None:
             print(f"ominix / {name}: decode {decode:.2f}x, TTFT {1 / first:.1f}x shorter, total {total:.2f}x")
     share = ours["2nd turn TTFT s"] / ours["cold TTFT s"]
     print(f"second turn with 1,000 tokens of history: {share:.0%} of the cold time to first token")
-    lost = 1 - ours[columns[2]] / direct
-    print(f"BatchGenerator alone, same batch: {direct:.1f} tok/s; HTTP, pipe and engine cost {lost:.1%}")
+    lost = 1 - statistics.median(shares)
+    print(
+        f"HTTP, pipe and engine cost {lost:.1%} of what BatchGenerator alone does with the same batch",
+        end=" ",
+    )
+    print(f"(rounds: {', '.join(f'{1 - share:.1%}' for share in shares)})")
 
 
 def dequantized(folder: Path, target: Path) -> Path:

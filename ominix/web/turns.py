@@ -10,12 +10,13 @@ import contextlib
 import threading
 from collections.abc import Iterator
 
-WAIT_SECONDS = 0.5  # it is for fairness only: beside a slow one the others go on
+WAIT_SECONDS = 0.1  # beside one that reads a large upload the others go on
 
 
 class Turns:
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # guards nothing; two locks are never waited for under it
+        # Guards nothing. The pool's locks are taken under it, never the other way round.
+        self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:

@@ -61,6 +61,7 @@ class Batch:
         self._pace = prefill.PrefillPace(prefill.token_seconds(model.model))
         self._threads = threads.find()
         self._queue: deque[Sequence] = deque()
+        self._arrived = False  # somebody, since the last step
         self._seated: dict[int, Sequence] = {}
         self._generator = BatchGenerator(
             model.model,
@@ -79,6 +80,7 @@ class Batch:
     def wait(self, sequence: Sequence) -> None:
         sequence.unread = len(sequence.tokens) - self.prefixes.saves(sequence.tokens)
         self._queue.append(sequence)
+        self._arrived = True
 
     def leave(self, sequences: Iterable[Sequence]) -> None:
         """Free them, wherever they are; what they have computed is kept for later prompts."""
@@ -92,8 +94,9 @@ class Batch:
                 self.prefixes.put(tokens, caches)
 
     def await_company(self) -> bool:
-        """After arrivals: waits a moment for more of them, unless somebody reads or answers already."""
-        if self._seated:
+        """After an arrival: waits a moment for others, unless somebody reads or answers already."""
+        arrived, self._arrived = self._arrived, False
+        if not arrived or self._seated:
             return False
         time.sleep(self._pace.company_seconds)
         return True

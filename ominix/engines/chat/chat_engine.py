@@ -88,10 +88,10 @@ class ChatEngine:
             del self._seats[sequence]
 
     def step(self) -> list[tuple[int, Event]]:
+        if self._batch.await_company():
+            return []
         events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
         self._started = []
-        if events and self._batch.await_company():
-            return events
         for token in self._batch.step() if self._talks else ():
             talk = self._seats[token.sequence]
             events += [(talk.job_id, event) for event in self._advance(talk, token)]
