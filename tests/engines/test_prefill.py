@@ -16,18 +16,21 @@ from ominix.engines.chat.prefill import (
 
 @pytest.mark.parametrize("token", [0.002, 0.05, 0.3])
 @pytest.mark.parametrize("ratio", [5, 20, 100])
-def test_a_step_takes_its_time_and_no_more(token, ratio):
-    """`ratio`: prompt tokens that are read in the time of a pass over the weights."""
+@pytest.mark.parametrize("share", [0.0, 0.2])
+def test_a_step_takes_its_time_and_no_more(token, ratio, share):
+    """`ratio`: prompt tokens that are read in the time of a pass over the weights; `share`: what part of it
+    each further answer adds."""
     pace = PrefillPace(token)
-    for beside in (False, True, False, True, True, False):
-        bound = max(BESIDE_SECONDS, BESIDE_TOKENS * token) if beside else ALONE_SECONDS
-        tokens = pace.step_tokens(beside)
-        passes = 2 if beside else 1
-        seconds = token * (passes + tokens / ratio)
-        assert seconds <= bound * 1.01 or tokens == FEWEST or ratio < 8  # the first guess
-        pace.learn(tokens, passes, seconds)
-        pace.learn(0, 1, token)
-    assert tokens in (FEWEST, MOST) or seconds == pytest.approx(ALONE_SECONDS, rel=0.02)
+    for step, answers in enumerate([0, 1, 8] * 6):
+        writing = token * (1 + share * (answers - 1)) if answers else 0.0
+        bound = max(BESIDE_SECONDS, BESIDE_TOKENS * writing) if answers else ALONE_SECONDS
+        tokens = pace.step_tokens(answers)
+        seconds = writing + token * (1 + tokens / ratio)
+        assert step < 9 or seconds <= bound * 1.1 or tokens == FEWEST  # at first it guesses
+        pace.learn(tokens, [answers] if answers else [], seconds)
+        pace.learn(0, [8], token * (1 + share * 7))
+        pace.learn(0, [1], token)
+    assert tokens in (FEWEST, MOST) or seconds > bound * 0.9
 
 
 def test_waiting_for_company_is_short_beside_a_token():

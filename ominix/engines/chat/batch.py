@@ -106,7 +106,7 @@ class Batch:
         if self._threads and self._threads.due:
             mx.synchronize(self._generator.stream)
             self._threads.tune()
-        budget = self._pace.step_tokens(beside=len(self._reading()) < len(self._seated))
+        budget = self._pace.step_tokens(len(self._seated) - len(self._reading()))
         self._seat_waiting(budget)
         reading = self._reading()
         self._generator.prefill_step_size = max(1, budget // max(1, len(reading)))
@@ -115,7 +115,7 @@ class Batch:
         seconds = time.perf_counter() - begun
         read = [self._read(self._seated[response.uid], *response.progress) for response in prompts]
         pieces = [tokens for tokens in read if tokens > 1]  # the others begin to answer, in their own pass
-        passes = bool(answers) + bool(pieces) + (len(pieces) < len(read))
+        passes = [size for size in (len(answers), len(read) - len(pieces)) if size]
         self._pace.learn(max(pieces, default=0) * len(pieces), passes, seconds)  # padded to the longest
         return [self._token(response) for response in answers]
 
