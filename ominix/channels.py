@@ -45,6 +45,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
 
 class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
     def add_task(self, task: Channel) -> None:
+        """As waitress does, but for the order, and without its warning that tasks wait: that is no news."""
         with self.lock:
             if task.asks:
                 self.queue.appendleft(task)
