@@ -47,10 +47,10 @@ class Dispatcher(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has 
     def add_task(self, task: Channel) -> None:
         """As waitress does, but for the order, and without its warning that tasks wait: that is no news."""
         with self.lock:
-            if task.asks:
-                self.queue.appendleft(task)
-            else:
-                self.queue.append(task)
+            place = len(self.queue)
+            if task.asks:  # after those that ask already
+                place = next((i for i, waiting in enumerate(self.queue) if not waiting.asks), place)
+            self.queue.insert(place, task)
             self.queue_cv.notify()
 
 
