@@ -15,7 +15,7 @@ import soundfile
 from hypothesis import strategies as st
 from schemathesis.core.failures import Failure
 
-from ominix import schemas
+from ominix.http import schemas
 
 ANSWER_SECONDS = 20.0
 RETRY_SECONDS = range(1, 121)  # openai-python heeds no longer Retry-After

@@ -19,7 +19,7 @@ from openai.types.audio import Transcription, TranscriptionStreamEvent, Transcri
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import BaseModel, Field, TypeAdapter
 
-from ominix import schemas
+from ominix.http import schemas
 
 TYPES: dict[str, Any] = {
     "completion": ChatCompletion,

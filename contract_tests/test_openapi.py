@@ -17,12 +17,12 @@ from hub import model_files
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
-from ominix.app import create_app
-from ominix.catalog import EMBEDDED, Catalog
 from ominix.config import Config
-from ominix.pool.pool import Pool
-from ominix.records import Records
-from ominix.store.downloads import Downloads
+from ominix.library.catalog import EMBEDDED, Catalog
+from ominix.library.downloads import Downloads
+from ominix.library.records import Records
+from ominix.server.app import create_app
+from ominix.workers.pool import Pool
 
 HERE = Path(__file__).parent
 SETTINGS = HERE / "schemathesis.toml"

@@ -10,9 +10,9 @@ import time
 import pytest
 from serving import eventually
 
-from ominix import schemas
-from ominix.jobs import ChatJob
-from ominix.resources.chat_completions import chat_job
+from ominix.api.chat_completions import chat_job
+from ominix.http import schemas
+from ominix.wire.jobs import ChatJob
 
 CHAT = "/v1/chat/completions"
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.envi
         return 2
     config = Config(home=Path(options.home).expanduser().absolute(), **_settings(options))
     # Each command is imported only when it is run: `ominix serve` starts in a fraction of a second.
-    command = importlib.import_module(f"ominix.commands.{options.command.replace('-', '_')}")
+    command = importlib.import_module(f"ominix.cli.{options.command.replace('-', '_')}")
     return int(command.run(config, options))
 
 

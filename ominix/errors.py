@@ -1,4 +1,4 @@
-"""Every error raised on purpose. Knows no HTTP: `web/answers.py` alone turns one into a status.
+"""Every error raised on purpose. Knows no HTTP: `http/answers.py` alone turns one into a status.
 
 OminixError
 ├── InvalidRequest          the client can mend it

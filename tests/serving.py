@@ -18,10 +18,11 @@ import psutil
 import pytest
 from hub import Hub
 
-from ominix.catalog import Model
-from ominix.jobs import ChatJob, Delta
-from ominix.pool.pool import Pool
-from ominix.pool.process import Stream
+from ominix.library.catalog import Model
+from ominix.wire.events import Delta
+from ominix.wire.jobs import ChatJob
+from ominix.workers.pool import Pool
+from ominix.workers.process import Stream
 
 MIB = 1 << 20
 

@@ -66,7 +66,7 @@ import json, sys, time
 orders = json.loads(sys.argv[1])
 sys.path.insert(0, orders["root"])
 if orders["blas"]:
-    from ominix.engines import backend
+    from ominix.cpu import backend
     backend.prepare()
 import mlx.core as mx
 from mlx.utils import tree_map
@@ -109,17 +109,18 @@ best(run)
 """,
     "ominix": """
 from pathlib import Path
-from ominix.engines import backend
-from ominix.engines.speech import transcriber
-from ominix.jobs import TranscriptionDone, TranscriptionJob
-from ominix.models import dense
+from ominix.cpu import backend
+from ominix.engines.speech import scheduler
+from ominix.wire.events import TranscriptionDone
+from ominix.wire.jobs import TranscriptionJob
+from ominix.cpu import dense
 from ominix.models.qwen3_asr import config, prompt, tokenizer, weights
 folder = Path(orders["model"])
 model = weights.load(folder)
 dense.make(model)
 mx.eval(model.parameters())
 grammar = prompt.Grammar(tokenizer.load(folder), config.read(folder).eos_token_ids)
-engine = transcriber.Transcriber(model, grammar, 8, limit=lambda seconds: orders["tokens"])
+engine = scheduler.Transcriber(model, grammar, 8, limit=lambda seconds: orders["tokens"])
 def run():
     for number, path in enumerate(orders["clips"]):
         engine.admit(number, TranscriptionJob(path))
@@ -205,7 +206,7 @@ def write_clips(folder: Path, count: int, seconds: float) -> list[str]:
 
 def write_checkpoint(folder: Path) -> Path:
     """Random bfloat16 weights in the layout that all three read."""
-    from ominix.engines import backend
+    from ominix.cpu import backend
 
     backend.prepare()
     import mlx.core as mx

@@ -220,12 +220,12 @@ import sys, time
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
 import bench_chat as b
-from ominix.engines import backend
+from ominix.cpu import backend
 backend.prepare()
 from pathlib import Path
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import make_logits_processors
-from ominix.engines.chat import chat_model
+from ominix.engines.text import chat_model
 loaded = chat_model.load(Path({str(folder)!r}))
 model, tokenizer = loaded.model, loaded.tokenizer
 for line in sys.stdin:

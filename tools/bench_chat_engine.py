@@ -20,17 +20,19 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from ominix.engines import backend
+from ominix.cpu import backend
 
 backend.prepare()  # before mlx is imported
 
 from mlx_lm.generate import BatchGenerator  # noqa: E402
 
-from ominix.engines import memory, threads  # noqa: E402
-from ominix.engines.chat import chat_model  # noqa: E402
-from ominix.engines.chat.chat_engine import ChatEngine  # noqa: E402
-from ominix.engines.chat.chat_model import ChatModel  # noqa: E402
-from ominix.jobs import ChatJob, Delta, Sampling  # noqa: E402
+from ominix.cpu import threads  # noqa: E402
+from ominix.engines import memory  # noqa: E402
+from ominix.engines.text import chat_model  # noqa: E402
+from ominix.engines.text.chat_engine import ChatEngine  # noqa: E402
+from ominix.engines.text.chat_model import ChatModel  # noqa: E402
+from ominix.wire.events import Delta  # noqa: E402
+from ominix.wire.jobs import ChatJob, Sampling  # noqa: E402
 
 HOME = Path(os.environ.get("OMINIX_HOME", Path.home() / ".ominix"))
 TOKENS = 24  # of an answer

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ominix.engines import backend
+from ominix.cpu import backend
 
 BACKEND = backend.prepare()
 

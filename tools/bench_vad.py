@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ominix.engines.speech import voice
+from ominix.engines.speech import vad
 
 RATE = 16_000
 FRAME = 160
@@ -28,7 +28,7 @@ Detector = Callable[[np.ndarray], np.ndarray]  # samples -> speech or not, by fr
 
 
 def spectral(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    ear = voice.Ear()
+    ear = vad.Ear()
     ear.hear(samples)
     ear.end()
     return ear.chances() > threshold

@@ -27,292 +27,292 @@ TESTS = {
     "server": "tests/e2e/test_server.py",
     "transcriptions": "tests/e2e/test_transcriptions.py",
     "store": "tests/e2e/test_store.py",
-    "gate": "tests/web/test_gate.py",
-    "bodies": "tests/web/test_bodies.py",
-    "catalog": "tests/test_catalog.py",
-    "chat": "tests/formats/test_chat.py",
+    "gate": "tests/server/test_gate.py",
+    "bodies": "tests/http/test_bodies.py",
+    "catalog": "tests/library/test_catalog.py",
+    "chat": "tests/api/test_completion.py",
 }
 # file: name of the break [tests, and words of their names]
 #     the text
 #     what it becomes
 BREAKS = """
-web/answers.py: a refusal in plain text [requests every_kind]
+http/answers.py: a refusal in plain text [requests every_kind]
     resp.text = None⏎    resp.data = json_bytes(body)
     resp.text = None⏎    resp.data = body["error"]["message"].encode()
-web/answers.py: a refusal called text/plain [requests every_kind]
+http/answers.py: a refusal called text/plain [requests every_kind]
     resp.status = status⏎    resp.content_type = "application/json"⏎    resp.stream
     resp.status = status⏎    resp.content_type = "text/plain"⏎    resp.stream
-web/answers.py: a refusal without its code [requests every_kind]
+http/answers.py: a refusal without its code [requests every_kind]
     "param": param, "code": code}}
     "param": param}}
-web/answers.py: a refusal without its envelope [requests every_kind]
+http/answers.py: a refusal without its envelope [requests every_kind]
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return {"message": message, "type": kind, "param": param, "code": code}
-web/answers.py: the field is not named [requests would_change]
+http/answers.py: the field is not named [requests would_change]
     return status, error_body(error.message, kind, error.param, error.code)
     return status, error_body(error.message, kind, None, error.code)
-web/answers.py: an unknown model is a 400 [requests ids_of]
+http/answers.py: an unknown model is a 400 [requests ids_of]
     (errors.ModelNotFound, 404, "not_found")
     (errors.ModelNotFound, 400, "not_found")
-web/answers.py: a conflict is a 400 [requests every_kind]
+http/answers.py: a conflict is a 400 [requests every_kind]
     (errors.Conflict, 409, "conflict")
     (errors.Conflict, 400, "conflict")
-web/answers.py: a busy model is a 503 [python busy]
+http/answers.py: a busy model is a 503 [python busy]
     (errors.Busy, 429, "rate_limit_error")
     (errors.Busy, 503, "rate_limit_error")
-web/answers.py: no Retry-After with 429 [python busy]
+http/answers.py: no Retry-After with 429 [python busy]
     if status in (429, 503):
     if status == 503:
-web/answers.py: no Retry-After with 503 [server cannot_start]
+http/answers.py: no Retry-After with 503 [server cannot_start]
     if status in (429, 503):
     if status == 429:
-web/answers.py: Retry-After of ten minutes [python busy]
+http/answers.py: Retry-After of ten minutes [python busy]
     RETRY_SECONDS = 2
     RETRY_SECONDS = 600
-web/answers.py: a killed worker's job is sent again [python killed]
+http/answers.py: a killed worker's job is sent again [python killed]
     FINAL = (errors.Conflict, errors.WorkerCrashed)
     FINAL = (errors.Conflict,)
-web/answers.py: a conflict is sent again [python killed]
+http/answers.py: a conflict is sent again [python killed]
     FINAL = (errors.Conflict, errors.WorkerCrashed)
     FINAL = (errors.WorkerCrashed,)
-web/answers.py: 405 does not say what is allowed [requests every_kind]
+http/answers.py: 405 does not say what is allowed [requests every_kind]
         resp.set_header(name, value)
         pass
-web/access.py: no request id [requests every_kind]
+http/access.py: no request id [requests every_kind]
     [*headers, ("x-request-id", entry.request_id)]
     headers
-web/access.py: any request id is echoed [server request_ids]
+http/access.py: any request id is echoed [server request_ids]
     asked if SANE_ID.fullmatch(asked) else
     asked or
-web/access.py: doubled slashes count [server paths_are]
+http/access.py: doubled slashes count [server paths_are]
     re.sub("//+", "/", environ["PATH_INFO"])
     environ["PATH_INFO"]
-web/access.py: HEAD is a method of its own [server paths_are]
+http/access.py: HEAD is a method of its own [server paths_are]
     environ["REQUEST_METHOD"] = "GET"
     pass
-app.py: trailing slashes count [server paths_are]
+server/app.py: trailing slashes count [server paths_are]
     strip_url_path_trailing_slash = True
     strip_url_path_trailing_slash = False
-server.py: waitress's own refusals are text [server every_refusal]
+server/listen.py: waitress's own refusals are text [server every_refusal]
     ("Content-Type", "application/json")
     ("Content-Type", "text/plain")
-server.py: waitress's own refusals have no request id [server every_refusal]
+server/listen.py: waitress's own refusals have no request id [server every_refusal]
     self.response_headers.append(("x-request-id", f"req_{time.time_ns():x}"))
     pass
-server.py: waitress's default error tasks [server every_refusal]
+server/listen.py: waitress's default error tasks [server every_refusal]
     error_task_class = JsonErrorTask
     pass
-server.py: waitress refuses large bodies first [server past_the_limit]
+server/listen.py: waitress refuses large bodies first [server past_the_limit]
     self._config.max_upload_bytes * BODY_SLACK
     self._config.max_upload_bytes // 2
-server.py: nobody notices that a client has left [server leaves]
+server/listen.py: nobody notices that a client has left [server leaves]
     channel_request_lookahead=1
     channel_request_lookahead=0
-web/listener.py: work goes on for a client that has left [server leaves]
+http/listener.py: work goes on for a client that has left [server leaves]
     if is_gone(self._req):
     if False:
-web/listener.py: an upload outlives its request [requests uploads]
+http/listener.py: an upload outlives its request [requests uploads]
     self._aside.close()
     pass
-web/gate.py: only Authorization holds a key [gate usual_header]
+server/gate.py: only Authorization holds a key [gate usual_header]
     KEY_HEADERS = ("api-key", "x-api-key")
     KEY_HEADERS = ()
-web/gate.py: keys are not looked at [python keys]
+server/gate.py: keys are not looked at [python keys]
     elif self._keys and req.path not in OPEN_PATHS:
     elif False:
-web/gate.py: CORS is always on [requests cors]
+server/gate.py: CORS is always on [requests cors]
     if origin in self._origins or "*" in self._origins:
     if True:
-web/gate.py: no answer to a preflight [requests cors]
+server/gate.py: no answer to a preflight [requests cors]
     if self._is_preflight(req):
     if False:
-web/gate.py: any Host is fine [requests every_kind]
+server/gate.py: any Host is fine [requests every_kind]
     if host not in self._hosts and "*" not in self._hosts:
     if False:
-web/bodies.py: a byte-order mark is refused [requests byte_order]
+http/bodies.py: a byte-order mark is refused [requests byte_order]
     body.decode("utf-8-sig")
     body.decode("utf-8")
-web/bodies.py: NaN is a number [bodies clean]
+http/bodies.py: NaN is a number [bodies clean]
     parse_constant=_refuse_constant,
     parse_constant=float,
-web/bodies.py: the last of two keys counts [bodies clean]
+http/bodies.py: the last of two keys counts [bodies clean]
     object_pairs_hook=_unique,
     object_pairs_hook=dict,
-web/bodies.py: deep nesting is a crash [requests hostile]
+http/bodies.py: deep nesting is a crash [requests hostile]
     except RecursionError:
     except ZeroDivisionError:
-web/bodies.py: half a character is a crash [requests hostile]
+http/bodies.py: half a character is a crash [requests hostile]
     json.dumps(value, ensure_ascii=False).encode()
     pass
-web/media.py: a compressed body is read as it is [requests compressed]
+http/media.py: a compressed body is read as it is [requests compressed]
     if req.get_header("Content-Encoding", default="identity").lower() != "identity":
     if False:
-web/media.py: any media type is fine [requests every_kind]
+http/media.py: any media type is fine [requests every_kind]
     if given not in media_types:
     if False:
-web/forms.py: brackets belong to the name [transcriptions arrays]
+http/forms.py: brackets belong to the name [transcriptions arrays]
     name = INDEXED.sub("", key)
     name = key
-web/forms.py: numbers must not be text [transcriptions keywords]
+http/forms.py: numbers must not be text [transcriptions keywords]
     return float(text) if NUMBER.fullmatch(text) else text
     return text
-web/forms.py: uploads stay on the disk [requests uploads]
+http/forms.py: uploads stay on the disk [requests uploads]
     Path(self.path).unlink()
     pass
-web/forms.py: uploads have no limit [transcriptions past_the_limit]
+http/forms.py: uploads have no limit [transcriptions past_the_limit]
     if upload.size_bytes > max_bytes:
     if False:
-web/forms.py: a torn form is a crash [transcriptions bad_forms]
+http/forms.py: a torn form is a crash [transcriptions bad_forms]
     except (falcon.HTTPInvalidHeader, falcon.MediaMalformedError, falcon.MediaNotFoundError) as error:
     except falcon.HTTPInvalidHeader as error:
-web/sse.py: no [DONE] [server openai_s_shape]
+http/sse.py: no [DONE] [server openai_s_shape]
     DONE = b"data: [DONE]\\n\\n"
     DONE = b""
-web/sse.py: [DONE] after an error [server dead_worker]
+http/sse.py: [DONE] after an error [server dead_worker]
     return message(answers.json_bytes(answers.body_of(error)[1]))
     return message(answers.json_bytes(answers.body_of(error)[1])) + DONE
-web/sse.py: silence [requests silence]
+http/sse.py: silence [requests silence]
     PING_SECONDS = 15.0
     PING_SECONDS = 60.0
-web/sse.py: an early error comes in the stream [server early_error]
+http/sse.py: an early error comes in the stream [server early_error]
     while not first:
     while False:
-web/sse.py: no charset [server openai_s_shape]
+http/sse.py: no charset [server openai_s_shape]
     "text/event-stream; charset=utf-8"
     "text/event-stream"
-web/sse.py: proxies may keep the stream [server openai_s_shape]
+http/sse.py: proxies may keep the stream [server openai_s_shape]
     resp.set_header("X-Accel-Buffering", "no")
     pass
-web/sse.py: caches may keep the stream [server openai_s_shape]
+http/sse.py: caches may keep the stream [server openai_s_shape]
     resp.set_header("Cache-Control", "no-cache")
     pass
-formats/chat.py: one id for all answers [requests id_of_its_own]
+api/completion.py: one id for all answers [requests id_of_its_own]
     f"chatcmpl-{uuid.uuid4().hex}"
     "chatcmpl-1"
-formats/chat.py: created is no integer [python chat_completion]
+api/completion.py: created is no integer [python chat_completion]
     "created": int(time.time()),
     "created": time.time(),
-formats/chat.py: another model's name [python chat_completion]
+api/completion.py: another model's name [python chat_completion]
     "model": model,
     "model": "ominix",
-formats/chat.py: no refusal field [shapes every_field]
+api/completion.py: no refusal field [shapes every_field]
     "content": "".join(choice.content), "refusal": None}
     "content": "".join(choice.content)}
-formats/chat.py: always stop [requests newer_name]
+api/completion.py: always stop [requests newer_name]
     "finish_reason": choice.finish_reason,
     "finish_reason": "stop",
-formats/chat.py: the total is not the sum [python chat_completion]
+api/completion.py: the total is not the sum [python chat_completion]
     "total_tokens": done.prompt_tokens + done.completion_tokens,
     "total_tokens": done.completion_tokens,
-formats/chat.py: no cached tokens [shapes every_field]
+api/completion.py: no cached tokens [shapes every_field]
     "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
     "prompt_tokens_details": {},
-formats/chat.py: thoughts in the answer [requests thoughts]
+api/completion.py: thoughts in the answer [requests thoughts]
     (choice.reasoning if event.reasoning else choice.content).append(event.text)
     choice.content.append(event.text)
-formats/chat.py: thoughts in the stream [requests thoughts]
+api/completion.py: thoughts in the stream [requests thoughts]
     if event.reasoning:
     if False:
-formats/chat.py: no role [server openai_s_shape]
+api/completion.py: no role [server openai_s_shape]
     opening = {"role": "assistant", "content": "", "refusal": None}
     opening = {"content": "", "refusal": None}
-formats/chat.py: text in the last chunk [python a_stream]
+api/completion.py: text in the last chunk [python a_stream]
     return [self._chunk(event.index, {}, finish_reason=event.reason)]
     return [self._chunk(event.index, {"content": ""}, finish_reason=event.reason)]
-formats/chat.py: the stream never says why it ends [python a_stream]
+api/completion.py: the stream never says why it ends [python a_stream]
     return [self._chunk(event.index, {}, finish_reason=event.reason)]
     return [self._chunk(event.index, {})]
-formats/chat.py: usage unasked [chat without_include]
+api/completion.py: usage unasked [chat without_include]
     return {**chunk, "usage": usage} if self._include_usage else chunk
     return {**chunk, "usage": usage}
-formats/chat.py: usage asked for and missing in most chunks [server openai_s_shape]
+api/completion.py: usage asked for and missing in most chunks [server openai_s_shape]
     return {**chunk, "usage": usage} if self._include_usage else chunk
     return {**chunk, "usage": usage} if usage else chunk
-formats/chat.py: no bytes of a token [requests logprobs]
+api/completion.py: no bytes of a token [requests logprobs]
     "logprob": entry.logprob,⏎        "bytes": list(entry.token_bytes),
     "logprob": entry.logprob,⏎        "bytes": None,
-formats/transcript.py: text in quotes [python every_format]
+api/transcript.py: text in quotes [python every_format]
     return transcript.done.text + "\\n"
     return repr(transcript.done.text)
-formats/subtitles.py: points in SRT times [python every_format]
+text/subtitles.py: points in SRT times [python every_format]
     _clock(cue.start, ',')
     _clock(cue.start, '.')
-formats/transcript.py: duration as text [python every_format]
+api/transcript.py: duration as text [python every_format]
         "duration": done.duration_seconds,
         "duration": str(done.duration_seconds),
-formats/transcript.py: a segment without its seek [shapes every_field]
+api/transcript.py: a segment without its seek [shapes every_field]
         "seek": round(segment.start * SEEK_HZ),
         ⠀
-formats/transcript.py: the stream's end has another name [python transcription_s_stream]
+api/transcript.py: the stream's end has another name [python transcription_s_stream]
     "type": "transcript.text.done"
     "type": "transcript.done"
-resources/transcriptions.py: plain text called JSON [transcriptions json_text]
+api/transcriptions.py: plain text called JSON [transcriptions json_text]
     resp.content_type = "text/plain; charset=utf-8"
     resp.content_type = "application/json"
-resources/transcriptions.py: an unknown language has no code [python transcription_requests]
+api/transcriptions.py: an unknown language has no code [python transcription_requests]
     code="invalid_language",
     code=None,
-resources/transcriptions.py: [DONE] after a transcript [transcriptions sums_up]
+api/transcriptions.py: [DONE] after a transcript [transcriptions sums_up]
     last=b""
     last=sse.DONE
-resources/chat_completions.py: max_tokens wins [requests newer_name]
+api/chat_completions.py: max_tokens wins [requests newer_name]
     fields.get("max_completion_tokens", fields.get("max_tokens"))
     fields.get("max_tokens", fields.get("max_completion_tokens"))
-resources/chat_completions.py: system turns are lost [requests roles]
+api/chat_completions.py: system turns are lost [requests roles]
     if system else []
     if False else []
-resources/chat_completions.py: developer is a role of its own [requests roles]
+api/chat_completions.py: developer is a role of its own [requests roles]
     role = "system" if given["role"] == "developer" else given["role"]
     role = given["role"]
-resources/chat_completions.py: parts are joined by spaces [requests content_in]
+api/chat_completions.py: parts are joined by spaces [requests content_in]
     content = "".join(part["text"] for part in content)
     content = " ".join(part["text"] for part in content)
-resources/chat_completions.py: missing content stays missing [requests content_in]
+api/chat_completions.py: missing content stays missing [requests content_in]
     content = given.get("content") or ""
     content = given.get("content")
-resources/chat_completions.py: one choice, whatever n says [requests so_many]
+api/chat_completions.py: one choice, whatever n says [requests so_many]
     n=int(fields["n"]),
     n=1,
-resources/chat_completions.py: the seed is lost [requests shapes_the_answer]
+api/chat_completions.py: the seed is lost [requests shapes_the_answer]
     seed=int(fields["seed"]) if "seed" in fields else None,
     seed=None,
-resources/chat_completions.py: stop texts are lost [requests shapes_the_answer]
+api/chat_completions.py: stop texts are lost [requests shapes_the_answer]
     stop=(stop,) if isinstance(stop, str) else tuple(stop),
     stop=(),
-resources/chat_completions.py: logprobs are lost [requests logprobs]
+api/chat_completions.py: logprobs are lost [requests logprobs]
     if fields["logprobs"] else None,
     if False else None,
-resources/models.py: a deletion that was none [store from_the_hub]
+api/models.py: a deletion that was none [store from_the_hub]
     "object": "model", "deleted": True}
     "object": "model", "deleted": False}
-resources/models.py: no owner [shapes every_field]
+api/models.py: no owner [shapes every_field]
         "owned_by": model.owned_by,
         ⠀
-resources/downloads.py: 200 for what has only begun [store from_the_hub]
+api/downloads.py: 200 for what has only begun [store from_the_hub]
     status=202
     status=200
-catalog.py: any model takes an unknown one's place [requests ids_of]
+library/catalog.py: any model takes an unknown one's place [requests ids_of]
     model = self._exact(name, models) or self._by_family(name, models)
     model = self._exact(name, models) or self._by_family(name, models) or models[-1]
-catalog.py: an unknown model is not named as param [requests ids_of]
+library/catalog.py: an unknown model is not named as param [requests ids_of]
     return ModelNotFound(_missing(name, models), param="model")
     return ModelNotFound(_missing(name, models))
-catalog.py: a broken folder breaks the list [requests ids_of]
+library/catalog.py: a broken folder breaks the list [requests ids_of]
     except (OSError, ValueError, RecursionError) as error:
     except OSError as error:
-catalog.py: a path is an owner [catalog unknown_names]
+library/catalog.py: a path is an owner [catalog unknown_names]
     by_id.get(last) if OWNER.fullmatch(owner) else None
     by_id.get(last)
 config.py: an alias is missing [requests usual_names]
     "gpt-4o-mini-transcribe",
     ⠀
-schemas.py: null is a value [requests null]
+http/schemas.py: null is a value [requests null]
     given = {key: value for key, value in fields.items() if value is not None}
     given = dict(fields)
-schemas.py: unsupported fields are merely invalid [requests would_change]
+http/schemas.py: unsupported fields are merely invalid [requests would_change]
     code="unsupported_parameter"
     code="invalid_value"
-schemas.py: no defaults [requests newer_name]
+http/schemas.py: no defaults [requests newer_name]
     return {**defaults, **given}
     return given
 """

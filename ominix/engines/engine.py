@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from ominix.jobs import Event, Job
+from ominix.wire.events import Event
+from ominix.wire.jobs import Job
 
 
 class Engine(Protocol):

@@ -16,7 +16,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 from mlx_lm.utils import get_total_parameters
 
-from ominix.models import dense
+from ominix.cpu import dense
 
 _DEVICE_SIZES = ("max_recommended_working_set_size", "total_memory", "memory_size")  # Metal's; CUDA's
 _WEIGHTS_SHARE = 0.7  # of the free memory

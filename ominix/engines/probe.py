@@ -6,7 +6,7 @@ import json
 import time
 from importlib import metadata
 
-from ominix.engines import backend
+from ominix.cpu import backend
 
 N = 1024  # rows and columns of the measured product
 

@@ -23,24 +23,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ominix.errors import JobRefused
-from ominix.jobs import (
-    DEFAULT_MAX_TOKENS,
+from ominix.wire.control import EngineSpec
+from ominix.wire.events import (
     LAST,
     ChatDone,
-    ChatJob,
     Delta,
-    EngineSpec,
     Event,
     Failed,
     Finished,
-    Job,
     Segment,
     Started,
     TokenLogprob,
     TranscriptionDone,
-    TranscriptionJob,
     Word,
 )
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, TranscriptionJob
 
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
 

@@ -14,7 +14,7 @@ import pytest
 from hub import Faults, Hub, model_files
 from serving import Clients, RunningServer, eventually
 
-from ominix.records import Records
+from ominix.library.records import Records
 
 WEIGHTS = "model.safetensors"
 
@@ -55,7 +55,7 @@ def code(answer) -> tuple[int, str]:
 
 def children(server: RunningServer) -> list[psutil.Process]:
     """The fetching ones."""
-    return [p for p in server.workers() if "ominix.store.fetch" in p.cmdline()]
+    return [p for p in server.workers() if "ominix.library.fetch.download" in p.cmdline()]
 
 
 def cli(home, *arguments: str, **variables: str) -> subprocess.CompletedProcess:

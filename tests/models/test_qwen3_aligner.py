@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from ominix.models import dense
+from ominix.cpu import dense
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights, words
 
 GOLDEN = Path(__file__).parent.parent / "golden"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from mlx_lm.models.cache import make_prompt_cache
 
-from ominix.models import dense
+from ominix.cpu import dense
 from ominix.models.qwen3_asr import config, features, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from ominix.engines import backend
+from ominix.cpu import backend
 from ominix.engines.engine import Engine
-from ominix.jobs import EngineSpec
+from ominix.wire.control import EngineSpec
 
 log = logging.getLogger("ominix.speech")
 
@@ -14,6 +14,6 @@ log = logging.getLogger("ominix.speech")
 def load(spec: EngineSpec) -> Engine:
     """Raises ValueError for a folder that holds no speech model, or a broken one."""
     found = backend.prepare_engine(log)
-    from ominix.engines.speech import transcriber  # brings mlx, which must find the backend prepared
+    from ominix.engines.speech import scheduler  # brings mlx, which must find the backend prepared
 
-    return transcriber.load(spec, found)
+    return scheduler.load(spec, found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ominix.scripts import is_solid
+from ominix.text.scripts import is_solid
 
 _CLOSING = ".,!?;:)]}%\u2026\u00bb\u201d\u2019"  # the last four: ellipsis and closing quotes
 

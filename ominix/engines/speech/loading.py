@@ -6,9 +6,9 @@ import logging
 
 import mlx.core as mx
 
+from ominix.cpu import dense
+from ominix.cpu.backend import Backend
 from ominix.engines import memory
-from ominix.engines.backend import Backend
-from ominix.models import dense
 from ominix.models.qwen3_asr.model import Model
 
 log = logging.getLogger("ominix.speech")

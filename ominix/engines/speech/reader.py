@@ -6,12 +6,12 @@ from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from ominix.audio import decode
-from ominix.engines.speech import chunking
-from ominix.engines.speech.chunking import Clip
+from ominix.engines.speech import clips
+from ominix.engines.speech.clips import Clip
 from ominix.errors import JobRefused
-from ominix.jobs import Cutting
 from ominix.models.qwen3_asr import features
 from ominix.models.qwen3_asr.features import Mel
+from ominix.wire.jobs import Cutting
 
 MAX_AUDIO_SECONDS = 6 * 3600.0
 MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
@@ -49,7 +49,7 @@ class Reader:
 def _listen(path: str, cutting: Cutting) -> Generator[Heard, None, None]:
     blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
     try:
-        for clip in chunking.clips(blocks, cutting):
+        for clip in clips.clips(blocks, cutting):
             yield clip, features.log_mel(clip.samples) if clip.sound else None
     except FileNotFoundError:  # uploads are deleted when their client leaves
         raise JobRefused("the file is gone", param="file") from None

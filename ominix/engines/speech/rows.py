@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import BatchKVCache
 
-from ominix.models import dense, kernels
+from ominix.cpu import dense, kernels
 from ominix.models.qwen3_asr.model import Model
 
 

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ominix.engines.speech.aligner import TimedWord
+from ominix.engines.speech.stages.words import TimedWord
 
 _PAUSE_SECONDS = 0.6  # a border wherever it is
 _CLAUSE_SECONDS = 0.3  # a border behind a mark

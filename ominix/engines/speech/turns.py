@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from ominix.engines.speech.voice import FRAMES_A_SECOND
-from ominix.jobs import Cutting
+from ominix.engines.speech.vad import FRAMES_A_SECOND
+from ominix.wire.jobs import Cutting
 
 LONG_PAUSE = 2 * FRAMES_A_SECOND  # nobody is waited for longer
 _GAP = 15  # frames: a shorter gap is part of a word, such as the hold of a "t"

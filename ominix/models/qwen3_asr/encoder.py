@@ -13,7 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from ominix.models import dense
+from ominix.cpu import dense
 from ominix.models.qwen3_asr.config import EncoderConfig, positions
 from ominix.models.qwen3_asr.features import Mel
 

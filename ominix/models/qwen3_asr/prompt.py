@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import codecs
 
-from ominix import languages
 from ominix.models.qwen3_asr.tokenizer import Vocabulary
+from ominix.text import languages
 
 _TAG = "<asr_text>"
 _NOTHING = "None"

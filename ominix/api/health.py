@@ -1,0 +1,48 @@
+"""GET /health and GET /livez"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from falcon import Request, Response
+
+from ominix.http.answers import RETRY_SECONDS, Answers
+from ominix.workers.pool import Pool, WorkerState
+
+SICK = ("stalled", "failed")
+
+
+class Health:
+    def __init__(self, pool: Pool, answers: Answers) -> None:
+        self._pool = pool
+        self._answers = answers
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        states = self._pool.states()
+        body: dict[str, Any] = {"status": "ok"}
+        reason = self._trouble(states)
+        if reason:
+            body = {"status": "unavailable", "reason": reason}
+            resp.set_header("Retry-After", str(RETRY_SECONDS))
+        if states:
+            body["models"] = {name: _state(state) for name, state in states.items()}
+        self._answers.send(resp, "health", body, status=503 if reason else 200)
+
+    def _trouble(self, states: dict[str, WorkerState]) -> str | None:
+        if self._pool.draining:
+            return "the server is shutting down"
+        sick = [f"{name} {s.state}: {s.reason}" for name, s in states.items() if s.state in SICK]
+        return "; ".join(sick) or None
+
+
+def _state(state: WorkerState) -> dict[str, Any]:
+    shown: dict[str, Any] = {"state": state.state, "jobs": state.jobs}
+    return {**shown, "reason": state.reason} if state.reason else shown
+
+
+class Liveness:
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        self._answers.send(resp, "liveness", {"status": "ok"})

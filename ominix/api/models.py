@@ -1,0 +1,162 @@
+"""GET /v1/models, GET and DELETE /v1/models/{id}, POST /v1/models/{id}/load and /unload"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import falcon
+from falcon import Request, Response
+
+from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
+from ominix.http.answers import Answers
+from ominix.http.listener import LOOK_SECONDS, ClientLeft, is_gone
+from ominix.library.catalog import Catalog, Model
+from ominix.library.downloads import Downloads
+from ominix.library.progress import Download
+from ominix.workers.pool import Pool
+from ominix.workers.process import WorkerProcess
+
+VERBS = ("load", "unload")
+MAX_WAITING = 8  # requests that wait for a load by hand, each with a thread
+COMING = ("queued", "downloading", "verifying")
+TROUBLE = {
+    "failed": "its download failed: {message}",
+    "interrupted": "its download was interrupted; ask for it again to resume",
+}
+
+
+class Models:
+    def __init__(self, pool: Pool, catalog: Catalog, downloads: Downloads, answers: Answers) -> None:
+        self._pool = pool
+        self._catalog = catalog
+        self._downloads = downloads
+        self._answers = answers
+        self._waiting = threading.BoundedSemaphore(MAX_WAITING)
+
+    def on_get(self, req: Request, resp: Response) -> None:
+        listed = [self._object(model) for model in self._catalog.models()]
+        there = {entry["id"] for entry in listed}
+        pending = [self._pending(d) for d in self._downloads.all() if d.id not in there]
+        listed += [entry for entry in pending if entry is not None]
+        self._answers.send(resp, "model_list", {"object": "list", "data": listed})
+
+    def on_get_one(self, req: Request, resp: Response, model_id: str) -> None:
+        _check(model_id, "GET")
+        try:
+            body = self._object(self._catalog.get(model_id))
+        except (ModelNotFound, Unavailable):
+            pending = self._pending_named(model_id)
+            if pending is None:
+                raise
+            body = pending
+        self._answers.send(resp, "model", body)
+
+    def on_delete_one(self, req: Request, resp: Response, model_id: str) -> None:
+        """Takes exact names alone: what "whisper-1" stands for is nothing to delete."""
+        _check(model_id, "DELETE")
+        pending = self._pending_named(model_id)
+        found = pending["id"] if pending else self._deletable(model_id).id
+        with self._pool.without(found):
+            self._downloads.delete(found)
+        self._answers.send(resp, "model_deleted", {"id": found, "object": "model", "deleted": True})
+
+    def _deletable(self, name: str) -> Model:
+        model = self._catalog.exact(name)
+        if self._catalog.folder not in model.path.parents:
+            raise Conflict(f"The model '{model.id}' is built in: it stays.", code="model_built_in")
+        return model
+
+    def on_post_one(self, req: Request, resp: Response, model_id: str) -> None:
+        _check(model_id, "POST")
+        name, _, verb = model_id.rpartition("/")
+        model = self._catalog.get(name)
+        if verb == "unload":
+            self._pool.unload(model.id)
+        else:
+            self._load(req, model)
+        self._answers.send(resp, "model", self._object(model))
+
+    def on_options_one(self, req: Request, resp: Response, model_id: str) -> None:
+        resp.set_header("Allow", ", ".join(_methods(model_id)))
+
+    def _load(self, req: Request, model: Model) -> None:
+        """Returns when it is loaded. A client that leaves does not stop it."""
+        model = self._catalog.for_task(model.id, model.task)
+        worker = self._pool.load(model)
+        if not self._waiting.acquire(blocking=False):
+            raise Busy("Too many requests wait for models to load; this one loads too.")
+        try:
+            _await(worker, req)
+        finally:
+            self._waiting.release()
+
+    def _object(self, model: Model) -> dict[str, Any]:
+        return model_object(model, model.id in self._pool.loaded())
+
+    def _pending_named(self, name: str) -> dict[str, Any] | None:
+        downloads = [d for d in self._downloads.all() if name in (d.id, d.repo_id)]
+        return self._pending(downloads[0]) if downloads else None
+
+    def _pending(self, download: Download) -> dict[str, Any] | None:
+        """A model that is not usable yet, as the list shows it; None for one that is, or was cancelled."""
+        is_coming = download.state in COMING
+        if not is_coming and download.state not in TROUBLE:
+            return None
+        trouble = None if is_coming else TROUBLE[download.state].format(message=download.message)
+        model = Model(
+            download.id,
+            self._catalog.folder / download.id,
+            task="unknown",
+            kind="",
+            owned_by=download.repo_id.partition("/")[0],
+            created=0,
+            size_bytes=download.bytes_done,
+            repo_id=download.repo_id,
+            trouble=trouble,
+        )
+        return {**model_object(model, False), "status": "downloading" if is_coming else "failed"}
+
+
+def _methods(path: str) -> list[str]:
+    """One route serves a model and its verbs: a name may have slashes, so no route can go on behind it."""
+    name, _, verb = path.rpartition("/")
+    return ["POST"] if verb in VERBS and name else ["GET", "DELETE"]
+
+
+def _check(path: str, method: str) -> None:
+    """Raises falcon's 405."""
+    if method not in _methods(path):
+        raise falcon.HTTPMethodNotAllowed(_methods(path))
+
+
+def _await(worker: WorkerProcess, req: Request) -> None:
+    while not worker.loaded:
+        if worker.end_reason is not None:
+            raise Unavailable(f"{worker.name} {worker.end_reason}", code="model_unavailable")
+        if is_gone(req):
+            raise ClientLeft
+        time.sleep(LOOK_SECONDS)
+
+
+def model_object(model: Model, loaded: bool) -> dict[str, Any]:
+    bits, group_size = model.quantization or (None, None)
+    quantization = {"bits": bits, "group_size": group_size} if model.quantization else None
+    known: dict[str, Any] = {
+        "id": model.id,
+        "object": "model",
+        "created": model.created,
+        "owned_by": model.owned_by,
+        "path": str(model.path),
+        "loaded": loaded,
+        "size_bytes": model.size_bytes,
+        "status": "ready",
+        "task": model.task,
+        "repo_id": model.repo_id,
+        "quantization": quantization,
+        "downloaded_at": model.downloaded_at,
+        "trouble": model.trouble,
+        "note": model.note,
+    }
+    return {key: value for key, value in known.items() if value is not None}

@@ -1,0 +1,53 @@
+"""`ominix list`: the models here and those on their way, as a table."""
+
+from __future__ import annotations
+
+import argparse
+
+from ominix.config import Config
+from ominix.library.catalog import EMBEDDED, Catalog, Model
+from ominix.library.downloads import Downloads
+from ominix.library.folders import Folders
+from ominix.library.progress import Download
+from ominix.library.records import Records
+
+HEAD = ("NAME", "TASK", "SIZE", "BITS", "STATE")
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    folders = Folders(config.home)
+    records = Records(config.home)
+    catalog = Catalog(config.models_folder, config.aliases, records=records, embedded=EMBEDDED)
+    models = catalog.models()
+    rows = [_row(model, folders) for model in models]
+    rows += [_pending(download) for download in Downloads(config.home).all() if download.state != "ready"]
+    widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
+    for row in (HEAD, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if all(model.note for model in models):
+        print("No models of yours yet: 'ominix pull qwen3-asr' fetches one for speech.")
+    return 0
+
+
+def _row(model: Model, folders: Folders) -> tuple[str, ...]:
+    state = f"not servable: {model.trouble}" if model.trouble else model.note or "ready"
+    if folders.in_use(model.id):
+        state = "loaded"
+    bits = str(model.quantization[0]) if model.quantization else "-"
+    return (model.id, model.task, size(model.size_bytes), bits, state)
+
+
+def _pending(download: Download) -> tuple[str, ...]:
+    done = f"{size(download.bytes_done)} of {size(download.bytes_total)}"
+    said = f"{download.state}: {download.message}" if download.message else download.state
+    return (download.id, "-", done, "-", said)
+
+
+def size(count: int | None) -> str:
+    """As people write it: 9.60 GB."""
+    if count is None:
+        return "?"
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.2f} {name}"
+    return f"{count} B"

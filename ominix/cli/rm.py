@@ -1,0 +1,37 @@
+"""`ominix rm`: delete a model, or what a download has left. Refuses while any server has it loaded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ominix.config import Config
+from ominix.errors import ModelNotFound, OminixError, Unavailable
+from ominix.library import downloads
+from ominix.library.catalog import Catalog
+from ominix.library.folders import Folders
+from ominix.library.records import Records
+
+
+def run(config: Config, options: argparse.Namespace) -> int:
+    records = Records(config.home)
+    try:
+        model_id = _id(Catalog(config.models_folder, config.aliases, records=records), records, options.model)
+        downloads.delete(model_id, Folders(config.home), records)
+    except OminixError as error:
+        print(f"ominix: {error.message}", file=sys.stderr)
+        return 1
+    print(f"{model_id} is deleted.")
+    return 0
+
+
+def _id(catalog: Catalog, records: Records, name: str) -> str:
+    """Of a model, or of a download that is not one yet. Raises ModelNotFound."""
+    try:
+        return catalog.exact(name).id
+    except (ModelNotFound, Unavailable):
+        meant = catalog.repository(name)
+        found = [key for key, record in records.all().items() if meant in (key, record.repo_id)]
+        if not found:
+            raise
+        return found[0]

@@ -1,0 +1,32 @@
+"""python -m ominix.convert.quantize SOURCE TARGET BITS: a quantized copy of a chat model's folder.
+
+mlx-lm's own converter does it; ours is only that it knows our models too.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from mlx_lm import convert
+
+from ominix.models.minicpm_sala import loader
+
+GROUP_SIZE = 64  # weights that share a scale, as in the published checkpoints
+
+
+def main(source: str, target: str, bits: int) -> int:
+    """The exit status."""
+    loader.register()
+    draft = Path(target).with_name(f".{Path(target).name}.partial")
+    try:
+        convert(source, str(draft), quantize=True, q_bits=bits, q_group_size=GROUP_SIZE)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        print(f"{Path(source).name} cannot be quantized: {error}", file=sys.stderr)
+        return 1
+    draft.rename(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))

@@ -1,0 +1,141 @@
+"""What mlx will compute on, made ready before anything imports mlx.
+
+On Linux without CUDA the mlx wheel brings a reference BLAS (about 2 GFLOP/s). An OpenBLAS that is
+loaded first, with its names visible to all, answers mlx's float32 products instead, 60 to 100 times
+as fast. Knows nothing of models; never imports mlx.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+import os
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from ominix.cpu import alias_library
+
+_MLX_CALLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")  # all that libmlx takes from a BLAS
+_OURS = ("cblas_sgemv", "openblas_get_num_threads", "openblas_set_num_threads")
+# Fedora's with threads; Debian's; any
+_SYSTEM_LIBRARIES = ("libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so")
+_CUDA_WHEELS = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
+_SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+_ADVICE = "pip install scipy-openblas32 (or: apt-get install libopenblas0)"
+
+
+@dataclass(frozen=True)
+class Backend:
+    kind: str  # "metal", "cuda" or "cpu"
+    blas: str | None = None  # what answers float32 products on the CPU; None: mlx's own
+    advice: str | None = None  # what to install for speed
+
+    @property
+    def wants_float32(self) -> bool:
+        """A fast BLAS multiplies float32 alone: other weights are best turned into it."""
+        return self.blas is not None
+
+
+def prepare() -> Backend:
+    """Call before mlx is imported; again at any time, to be told the same."""
+    if sys.platform == "darwin":
+        return Backend("metal")
+    if _has_cuda():
+        return Backend("cuda")
+    _set_threads()
+    blas = _load_blas()
+    return Backend("cpu", blas, advice=None if blas else _ADVICE)
+
+
+def prepare_engine(log: logging.Logger) -> Backend:
+    """`prepare`, with what came of it in the engine's log."""
+    found = prepare()
+    log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
+    if found.advice:
+        log.warning("this is slow: %s", found.advice)
+    return found
+
+
+def _has_cuda() -> bool:
+    device = any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
+    return device and any(map(_is_installed, _CUDA_WHEELS))
+
+
+def _is_installed(wheel: str) -> bool:
+    try:
+        metadata.distribution(wheel)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _load_blas() -> str | None:
+    if _is_global("cblas_sgemm"):
+        return "loaded already"
+    wheel = _load_wheel()
+    return wheel or next(filter(_is_loaded, _SYSTEM_LIBRARIES), None)
+
+
+def _is_global(symbol: str) -> bool:
+    try:
+        ctypes.CDLL(None)[symbol]
+    except AttributeError:
+        return False
+    return True
+
+
+def _load_wheel() -> str | None:
+    """PyPI's scipy-openblas32: needs no other library, and its names all begin with `scipy_`."""
+    spec = importlib.util.find_spec("scipy_openblas32")
+    if spec is None or spec.origin is None:
+        return None
+    path = str(Path(spec.origin).parent / "lib" / "libscipy_openblas.so")
+    try:
+        library = ctypes.CDLL(path)
+        calls = {
+            name: ctypes.cast(library[f"scipy_{name}"], ctypes.c_void_p) for name in (*_MLX_CALLS, *_OURS)
+        }
+        alias_library.expose({name: call.value or 0 for name, call in calls.items()})
+    except (OSError, AttributeError):  # not for this machine, or of another layout
+        return None
+    return path
+
+
+def _is_loaded(name: str) -> bool:
+    try:
+        ctypes.CDLL(name, ctypes.RTLD_GLOBAL)
+    except OSError:  # not there
+        return False
+    return True
+
+
+def _set_threads() -> None:
+    """One thread a physical core: a second one on the same core only takes turns with the first.
+
+    None for numpy's own OpenBLAS, whose threads would wait in loops beside those that compute.
+    """
+    if not {"OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"} & os.environ.keys():
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        importlib.import_module("numpy")
+        os.environ["OPENBLAS_NUM_THREADS"] = str(_cores())
+
+
+def _cores() -> int:
+    if sys.platform != "linux":
+        return os.cpu_count() or 1
+    cpus = os.sched_getaffinity(0)
+    siblings = {_first_line(_SIBLINGS.format(cpu)) or str(cpu) for cpu in cpus}
+    quota, _, period = _first_line("/sys/fs/cgroup/cpu.max").partition(" ")
+    if quota.isdigit() and period.isdigit():  # "max" where a container has no bound
+        return max(1, min(len(siblings), int(quota) // int(period)))
+    return len(siblings)
+
+
+def _first_line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

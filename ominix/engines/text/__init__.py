@@ -1,0 +1,20 @@
+"""The door to the chat engine: what has to happen before mlx is imported, happens here."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from ominix.cpu import backend
+from ominix.engines.engine import Engine
+from ominix.wire.control import EngineSpec
+
+log = logging.getLogger("ominix.chat")
+
+
+def load(spec: EngineSpec) -> Engine:
+    """Raises Unavailable for a folder that holds no model that can be served."""
+    backend.prepare_engine(log)
+    from ominix.engines.text import chat_engine  # brings mlx, which must find the backend prepared
+
+    return chat_engine.load(Path(spec.path), spec.cache_bytes)

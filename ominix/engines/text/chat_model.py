@@ -1,0 +1,169 @@
+"""A chat model's folder, loaded: weights, tokenizer, and the facts an engine needs of them.
+
+Code that a folder brings is never run. What cannot be loaded ends in a sentence for the person who
+put the folder there. Knows nothing about jobs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx.utils import tree_reduce
+from mlx_lm.tokenizer_utils import TokenizerWrapper
+from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+
+from ominix.cpu import backend, dense
+from ominix.engines import memory
+from ominix.engines.text.detokenizer import Detokenizer
+from ominix.errors import Unavailable
+
+log = logging.getLogger("ominix.chat")
+
+# Models that mlx-lm lacks: `loader.register()` makes it know them, `chat` has their way of prompting.
+_OWN = {"minicpm_sala": "ominix.models.minicpm_sala"}
+
+PromptTokens = Callable[..., list[int]]  # (tokenizer, messages, **template options)
+
+
+@dataclass(frozen=True)
+class ChatModel:
+    name: str
+    model: nn.Module
+    tokenizer: TokenizerWrapper
+    detokenizer: Detokenizer
+    prompt_tokens: PromptTokens
+    has_template: bool
+    tags: tuple[str, str] | None  # around a thought; None for a model that has none
+    context: int  # tokens of prompt and answer together
+    vocabulary: int  # logits of a position
+    stop_ids: frozenset[int]
+    weight_bytes: int
+
+
+def load(path: Path) -> ChatModel:
+    """Raises Unavailable for a folder that holds no model that can be served."""
+    config = _config(path)
+    own = _OWN.get(config["model_type"])
+    if own:
+        importlib.import_module(f"{own}.loader").register()
+    model = _model(path, config)
+    tokenizer = _tokenizer(path, config)
+    chat = importlib.import_module(f"{own}.chat") if own else None
+    stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
+    return ChatModel(
+        name=path.name,
+        model=model,
+        tokenizer=tokenizer,
+        detokenizer=Detokenizer(tokenizer),
+        prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
+        has_template=bool(chat or tokenizer.has_chat_template),
+        tags=_tags(tokenizer, thinks=bool(chat)),
+        context=_context(config, tokenizer),
+        vocabulary=_fact(config, "vocab_size") or len(tokenizer),
+        stop_ids=frozenset(stops),
+        weight_bytes=_weight_bytes(model),
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """config.json, with the stop tokens of generation_config.json."""
+    config = _json(path / "config.json")
+    if not isinstance(config, dict) or not isinstance(config.get("model_type"), str):
+        raise Unavailable(f"{path.name}/config.json does not say the model's type")
+    if "model_file" in config:
+        raise Unavailable(f"{path.name} wants to run code of its own (model_file), which is never done")
+    if not any(path.glob("model*.safetensors")):
+        raise Unavailable(f"{path.name} has no weights: model*.safetensors is missing")
+    generation = path / "generation_config.json"
+    stops = _json(generation).get("eos_token_id") if generation.exists() else None
+    return config | ({"eos_token_id": stops} if stops else {})
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise Unavailable(f"{path.parent.name}/{path.name} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise Unavailable(f"{path.parent.name}/{path.name} is no valid JSON: {error}") from error
+
+
+def _model(path: Path, config: dict[str, Any]) -> nn.Module:
+    kind = config["model_type"]
+    try:
+        model, _ = load_model(path, lazy=True)
+        model = _for_backend(model)
+        mx.eval(model.parameters())
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
+        # mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise Unavailable(f"{path.name} (model type {kind}) does not load: {reason}") from error
+    model.eval()
+    return model
+
+
+def _for_backend(model: nn.Module) -> nn.Module:
+    """On a CPU with a fast BLAS, weights become float32: nothing else is fast there."""
+    if not backend.prepare().wants_float32 or not dense.on_cpu():
+        return model
+    fits = memory.holds_float32(model, log)
+    if fits or _is_quantized(model):
+        # Scales first, so that no weight is rounded on its way; and products with float32 scales take
+        # a sixth of the time of those with bfloat16 ones.
+        model.set_dtype(mx.float32)
+    if fits:
+        model = dequantize_model(model)
+        dense.make(model)
+    return model
+
+
+def _is_quantized(model: nn.Module) -> bool:
+    return any(isinstance(module, nn.QuantizedLinear) for module in model.modules())
+
+
+def _weight_bytes(model: nn.Module) -> int:
+    return int(tree_reduce(lambda total, array: total + array.nbytes, model.parameters(), 0))
+
+
+def _tokenizer(path: Path, config: dict[str, Any]) -> TokenizerWrapper:
+    stops = config.get("eos_token_id")
+    try:
+        # Said outright: without it transformers may ask at the terminal whether to run remote code.
+        tokenizer: TokenizerWrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=stops)
+    except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as error:
+        raise Unavailable(f"the tokenizer of {path.name} does not load: {error}") from error
+    return tokenizer
+
+
+def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], **options: Any) -> list[int]:
+    """Special tokens are in the template's text: none are added."""
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
+    return list(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _tags(tokenizer: TokenizerWrapper, thinks: bool) -> tuple[str, str] | None:
+    """Those that are tokens; the usual ones in letters for templates that write them."""
+    if tokenizer.has_thinking:
+        return tokenizer.think_start, tokenizer.think_end
+    template = tokenizer.chat_template
+    thinks = thinks or (isinstance(template, str) and "</think>" in template)
+    return ("<think>", "</think>") if thinks else None
+
+
+def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:
+    known = _fact(config, "max_position_embeddings") or tokenizer.model_max_length
+    return int(min(known, 1 << 24))  # transformers writes 1e30 where a tokenizer does not know
+
+
+def _fact(config: dict[str, Any], name: str) -> int | None:
+    """Multimodal models keep the language model's numbers one level down."""
+    value = config.get(name) or config.get("text_config", {}).get(name)
+    return value if isinstance(value, int) and value > 0 else None

@@ -1,0 +1,96 @@
+"""A job's messages as prompt tokens, or the reason why they cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jinja2 import TemplateError
+
+from ominix.engines.text.chat_model import ChatModel
+from ominix.engines.text.prefix_cache import common
+from ominix.errors import JobRefused
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob
+
+# What the engine itself tells a template; a client that set these would break the prompt.
+_RESERVED = {"add_generation_prompt", "continue_final_message", "tokenize", "chat_template", "messages"}
+
+
+@dataclass(frozen=True)
+class Prompt:
+    tokens: list[int]
+    max_tokens: int
+    thinking: bool  # the template has opened a thought already
+
+
+def prompt(model: ChatModel, job: ChatJob) -> Prompt:
+    """Raises JobRefused for messages the template refuses or that do not fit."""
+    if not model.has_template:
+        raise JobRefused(
+            f"{model.name} has no chat template: it continues text but does not chat",
+            param="model",
+            code="unsupported_value",
+        )
+    _check_parameters(model, job)
+    tokens = _rendered(model, job, list(job.messages))
+    if not tokens:
+        raise JobRefused("the messages make an empty prompt", param="messages")
+    return Prompt(tokens, _max_tokens(model, job, len(tokens)), _is_thinking(model, tokens))
+
+
+def boundaries(model: ChatModel, job: ChatJob, tokens: list[int]) -> list[int]:
+    """Up to where other prompts will be the same: this conversation's next one, and other
+    conversations with the same system message. Places in `tokens`, ascending."""
+    messages = list(job.messages)
+    system = [message for message in messages if message["role"] == "system"]
+    turn = [{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]
+    others = [messages + turn] + ([[*system, {"role": "user", "content": ""}]] if system else [])
+    mine, places = np.array(tokens, np.int32), set()
+    for other in others:
+        try:
+            theirs = _rendered(model, job, other)
+        except JobRefused:  # a conversation this template would not have
+            continue
+        places.add(min(common(mine, np.array(theirs, np.int32)), len(tokens) - 1))
+    return sorted(places - {0})
+
+
+def _check_parameters(model: ChatModel, job: ChatJob) -> None:
+    reserved = _RESERVED & job.template_options.keys()
+    if reserved:
+        raise JobRefused(f"{sorted(reserved)[0]} is not for clients to set", param="chat_template_kwargs")
+    unknown = [token for token in job.sampling.logit_bias if not 0 <= token < model.vocabulary]
+    if unknown:
+        raise JobRefused(f"the model has no token {unknown[0]}", param="logit_bias")
+    if job.max_tokens is not None and job.max_tokens < 1:
+        raise JobRefused(f"max_tokens is {job.max_tokens}; the least is 1", param="max_tokens")
+
+
+def _rendered(model: ChatModel, job: ChatJob, messages: list[dict[str, str]]) -> list[int]:
+    try:
+        return model.prompt_tokens(model.tokenizer, messages, **job.template_options)
+    except (TemplateError, TypeError, ValueError, KeyError) as error:
+        # what jinja raises of itself, and what a template's own operations may
+        raise JobRefused(
+            f"the chat template of {model.name} refuses these messages: {error}", param="messages"
+        ) from error
+
+
+def _max_tokens(model: ChatModel, job: ChatJob, size: int) -> int:
+    left = model.context - size
+    wanted = min(DEFAULT_MAX_TOKENS, left) if job.max_tokens is None else job.max_tokens
+    if wanted > left or left < 1:
+        asked = f" and {job.max_tokens} for the answer" if job.max_tokens else ""
+        raise JobRefused(
+            f"{model.name} has a context of {model.context} tokens, but {size} are needed for the "
+            f"messages{asked}; shorten the messages{' or the answer' if asked else ''}",
+            param="messages",
+            code="context_length_exceeded",
+        )
+    return wanted
+
+
+def _is_thinking(model: ChatModel, tokens: list[int]) -> bool:
+    """Templates that open a thought themselves do so at the prompt's very end."""
+    end = str(model.tokenizer.decode(tokens[-12:])).rstrip()
+    return model.tags is not None and end.endswith(model.tags[0])

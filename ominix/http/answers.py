@@ -1,0 +1,123 @@
+"""Values and errors out as HTTP: the one place that knows status codes and the shape of an error."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import falcon
+from falcon import HTTPError, Request, Response
+
+from ominix import errors
+from ominix.http import schemas
+
+log = logging.getLogger("ominix.http")
+
+RETRY_SECONDS = 2
+# Class -> status, OpenAI's error type. The first that fits counts.
+STATUSES: tuple[tuple[type[errors.OminixError], int, str], ...] = (
+    (errors.TooLarge, 413, "invalid_request_error"),
+    (errors.InvalidRequest, 400, "invalid_request_error"),
+    (errors.NotAuthenticated, 401, "authentication_error"),
+    (errors.Forbidden, 403, "permission_error"),
+    (errors.ModelNotFound, 404, "not_found"),
+    (errors.Conflict, 409, "conflict"),
+    (errors.Busy, 429, "rate_limit_error"),
+    (errors.Unavailable, 503, "server_error"),
+    (errors.OminixError, 500, "server_error"),
+)
+# falcon's own refusals: status -> our code; the rest are "http_<status>".
+HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 415: "unsupported_media_type"}
+# A client library must not repeat these by itself: it would not help, or kill the next worker too.
+FINAL = (errors.Conflict, errors.WorkerCrashed)
+
+
+def json_bytes(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def body_of(error: errors.OminixError) -> tuple[int, dict[str, Any]]:
+    """Status and JSON body."""
+    status, kind = next((s, t) for cls, s, t in STATUSES if isinstance(error, cls))
+    return status, error_body(error.message, kind, error.param, error.code)
+
+
+class Answers:
+    """Writes JSON responses, each held to its schema."""
+
+    def __init__(self, *, strict: bool) -> None:
+        self._strict = strict
+
+    def send(self, resp: Response, schema: str, body: object, status: int = 200) -> None:
+        wrong = schemas.mismatch(schema, body)
+        if wrong:
+            log.error("a response breaks its schema: %s", wrong)
+            if self._strict:
+                raise errors.OminixError("The response does not fit its schema.", code="internal_error")
+        resp.status = status
+        resp.content_type = "application/json"
+        resp.data = json_bytes(body)
+
+    def event(self, schema: str, body: object) -> bytes:
+        """JSON of a streamed event; its schema is looked at in strict mode only, for speed."""
+        wrong = schemas.mismatch(schema, body) if self._strict else None
+        if wrong:
+            raise errors.OminixError(f"An event breaks its schema: {wrong}", code="internal_error")
+        return json_bytes(body)
+
+
+def install_error_handlers(app: falcon.App[Request, Response]) -> None:
+    """Every error of every path leaves in one shape."""
+    app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(HTTPError, _http_error)
+    app.add_error_handler(errors.OminixError, _known)
+
+
+def _known(req: Request, resp: Response, error: errors.OminixError, params: object) -> None:
+    status, body = body_of(error)
+    if status in (429, 503):
+        resp.set_header("Retry-After", str(RETRY_SECONDS))
+    if isinstance(error, FINAL):
+        resp.set_header("x-should-retry", "false")
+    if status == 401:
+        resp.set_header("WWW-Authenticate", "Bearer")
+    _write(resp, status, body)
+
+
+def _http_error(req: Request, resp: Response, error: HTTPError, params: object) -> None:
+    status = error.status_code
+    for name, value in dict(error.headers or {}).items():
+        resp.set_header(name, value)
+    kind = "not_found" if status == 404 else "server_error" if status >= 500 else "invalid_request_error"
+    message = _message(req, status, error)
+    _write(resp, status, error_body(message, kind, None, HTTP_CODES.get(status, f"http_{status}")))
+
+
+def _message(req: Request, status: int, error: HTTPError) -> str:
+    if status == 404:
+        return f"There is nothing at {req.method} {req.path}. /docs lists the endpoints."
+    if status == 405:
+        return f"{req.path} does not take {req.method}."
+    return error.description or error.title or f"HTTP {status}"
+
+
+def _unexpected(req: Request, resp: Response, error: Exception, params: object) -> None:
+    log.error("%s %s failed", req.method, req.path, exc_info=error)
+    _write(
+        resp,
+        500,
+        error_body("The server failed; its log says why.", "server_error", None, "internal_error"),
+    )
+
+
+def _write(resp: Response, status: int, body: dict[str, Any]) -> None:
+    resp.status = status
+    resp.content_type = "application/json"
+    resp.stream = None
+    resp.text = None
+    resp.data = json_bytes(body)

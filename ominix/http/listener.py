@@ -1,0 +1,64 @@
+"""A job's events for one client, watched from the HTTP side: a client that leaves cancels its job."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+from falcon import Request
+
+from ominix.http import access
+from ominix.wire.events import Event
+from ominix.workers.process import Stream
+
+LOOK_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
+
+
+class ClientLeft(Exception):
+    """Nobody waits for the answer any more."""
+
+
+def is_gone(req: Request) -> bool:
+    """Whether the client has hung up."""
+    return bool(req.env.get("waitress.client_disconnected", lambda: False)())
+
+
+class Listener:
+    """Iterate for every event, or take batches with a bound on silence. Close it in any case."""
+
+    def __init__(self, req: Request, stream: Stream, aside: ExitStack | None = None) -> None:
+        """`aside` is closed with the listener: what must not outlive the request."""
+        self._req = req
+        self._record = access.record(req)
+        self._stream = stream
+        self._aside = aside or ExitStack()
+
+    def batch(self, silence_seconds: float) -> list[Event]:
+        """The events there are, waiting for the first; [] after so much silence. Raises the job's error."""
+        deadline = time.monotonic() + silence_seconds
+        while True:
+            events = self._stream.take(LOOK_SECONDS)
+            if is_gone(self._req):
+                self.close()
+                raise ClientLeft
+            if events:
+                self._record.first_event()
+                return events
+            if time.monotonic() > deadline:
+                return []
+
+    @property
+    def ended(self) -> bool:
+        return self._stream.ended
+
+    def __iter__(self) -> Iterator[Event]:
+        try:
+            while not self.ended:
+                yield from self.batch(silence_seconds=3600.0)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        self._stream.close()
+        self._aside.close()

@@ -1,0 +1,191 @@
+"""The contract as code: requests and responses held to the JSON Schemas of schemas/.
+
+Knows JSON Schema and the sentences for people; nothing of HTTP.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, ValidationError
+
+from ominix.errors import InvalidRequest
+
+JsonObject = dict[str, Any]  # what json.loads gives: its values are anything
+
+
+@cache
+def _documents() -> dict[str, JsonObject]:
+    package = Path(__file__).parents[1]
+    installed = package / "contract"  # where setup.cfg puts them; in a checkout they lie beside it
+    folder = installed if installed.is_dir() else package.parent / "schemas"
+    return {file.name: json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")}
+
+
+@cache
+def _validator(name: str) -> Draft202012Validator:
+    return Draft202012Validator(_whole(_documents()[f"{name}.json"]))
+
+
+def _whole(node: Any) -> Any:
+    """With the schemas that it refers to in their places: references take a third of a check's time."""
+    if isinstance(node, list):
+        return [_whole(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return _whole(_documents()[node["$ref"]])
+    return {key: _whole(value) for key, value in node.items() if key not in ("$id", "$schema")}
+
+
+def warm() -> None:
+    """Compile every schema now rather than under the first request."""
+    for file_name, body in _documents().items():
+        if "$id" in body:
+            _validator(file_name.removesuffix(".json"))
+
+
+def checked(name: str, fields: object) -> JsonObject:
+    """`fields` with null fields dropped and defaults filled. Raises InvalidRequest for the first error."""
+    if not isinstance(fields, dict):
+        raise InvalidRequest("The body must be a JSON object.")
+    given = {key: value for key, value in fields.items() if value is not None}
+    errors = list(_validator(name).iter_errors(given))
+    if errors:
+        raise _refusal(min(errors, key=lambda e: (len(e.absolute_path), str(e.json_path))))
+    defaults = {key: spec["default"] for key, spec in properties(name).items() if "default" in spec}
+    return {**defaults, **given}
+
+
+def properties(name: str) -> JsonObject:
+    """Field name to its schema."""
+    found: JsonObject = _documents()[f"{name}.json"]["properties"]
+    return found
+
+
+def mismatch(name: str, body: object) -> str | None:
+    """How `body` breaks the schema, or None."""
+    error = next(_validator(name).iter_errors(body), None)
+    return error and f"{name}: {path_of(error)}: {error.message[:200]}"
+
+
+def path_of(error: ValidationError) -> str:
+    """`messages[1].content`."""
+    steps = [f"[{s}]" if isinstance(s, int) else f".{s}" for s in error.absolute_path]
+    return "".join(steps).lstrip(".")
+
+
+def _refusal(error: ValidationError) -> InvalidRequest:
+    error = _most_telling(error)
+    path = path_of(error)
+    unsupported = _annotation(error, "x-unsupported")
+    if unsupported:
+        return InvalidRequest(unsupported, param=path, code="unsupported_parameter")
+    if error.validator == "required":
+        needed: Any = error.validator_value  # a list, by the validator's definition
+        given: Any = error.instance  # an object, likewise
+        missing = next(key for key in needed if key not in given)
+        path = f"{path}.{missing}".lstrip(".")
+        return InvalidRequest(f"'{path}' is required.", param=path, code="missing_required_parameter")
+    return InvalidRequest(f"'{path}' {_sentence(error)}.", param=path or None, code=_code(error))
+
+
+def _annotation(error: ValidationError, name: str) -> Any:
+    """Our own keyword beside the one that failed; None without it."""
+    beside: Any = error.schema  # an object, unless the schema is `true`
+    return beside.get(name) if isinstance(beside, dict) else None
+
+
+def _most_telling(error: ValidationError) -> ValidationError:
+    """Of an anyOf's branches the error that went deepest, if one went deeper than the anyOf itself."""
+    below = [e for e in error.context or [] if len(e.absolute_path) > len(error.absolute_path)]
+    return _most_telling(max(below, key=lambda e: len(e.absolute_path))) if below else error
+
+
+def _code(error: ValidationError) -> str:
+    if error.validator == "type":
+        return "invalid_type"
+    served_elsewhere = error.validator == "maximum" and _annotation(error, "x-more-elsewhere")
+    return "unsupported_value" if served_elsewhere else "invalid_value"
+
+
+def _sentence(error: ValidationError) -> str:
+    limit: Any = error.validator_value  # the schema's own, of any kind
+    given = json.dumps(error.instance)[:60]
+    sentences: dict[str, Callable[[], str]] = {
+        "type": lambda: f"must be {_kinds(limit)}, not {_kind(error.instance)}",
+        "enum": lambda: f"must be one of {', '.join(json.dumps(v) for v in limit)}, not {given}",
+        "const": lambda: f"must be {json.dumps(limit)}, not {given}",
+        "minimum": lambda: f"must be at least {limit}, not {given}",
+        "exclusiveMinimum": lambda: f"must be more than {limit}, not {given}",
+        "maximum": lambda: f"must be at most {limit}, not {given}",
+        "minItems": lambda: f"must have at least {limit} item(s)",
+        "maxItems": lambda: f"must have at most {limit} items",
+        "minLength": lambda: "must not be empty",
+        "anyOf": lambda: f"must be {' or '.join(_alternatives(limit))}",
+    }
+    sentence = sentences.get(str(error.validator))
+    return sentence() if sentence else f"is not valid: {error.message[:120]}"
+
+
+def _alternatives(branches: list[JsonObject]) -> list[str]:
+    kinds = [_kinds(branch["type"]) for branch in branches if "type" in branch]
+    return [k for k in kinds if k != "null"]
+
+
+def _kinds(names: str | list[str]) -> str:
+    listed = [names] if isinstance(names, str) else [n for n in names if n != "null"]
+    return " or ".join(_article(name) for name in listed)
+
+
+def _article(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "aeio" else kind if kind == "null" else f"a {kind}"
+
+
+def _kind(value: object) -> str:
+    kinds = {str: "string", bool: "boolean", int: "number", float: "number", list: "array"}
+    return _article("null" if value is None else kinds.get(type(value), "object"))
+
+
+@cache
+def openapi() -> JsonObject:
+    """The OpenAPI document as one piece: the schema files moved under components/schemas."""
+    documents = _documents()
+    parts = {
+        name.removesuffix(".json"): _published(body) for name, body in documents.items() if "$id" in body
+    }
+    whole = json.loads(json.dumps(documents["openapi.json"]))
+    whole["components"]["schemas"] = parts
+    return dict(_with_local_references(whole))
+
+
+def _published(body: JsonObject) -> JsonObject:
+    """As a client may take it: an optional field of a request may also be null, which means absent."""
+    shown = {key: value for key, value in body.items() if not key.startswith("$")}
+    if body["$id"].endswith("_request.json"):
+        required = body.get("required", [])
+        shown["properties"] = {
+            name: spec if name in required else _or_null(spec) for name, spec in body["properties"].items()
+        }
+    return shown
+
+
+def _or_null(spec: JsonObject) -> JsonObject:
+    outside = {key: value for key, value in spec.items() if key in ("description", "default")}
+    inside = {key: value for key, value in spec.items() if key not in outside}
+    return {**outside, "anyOf": [inside, {"type": "null"}]}
+
+
+def _with_local_references(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_with_local_references(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    target = node.get("$ref")
+    if isinstance(target, str) and target.endswith(".json"):
+        return {"$ref": f"#/components/schemas/{target.removesuffix('.json')}"}
+    return {key: _with_local_references(value) for key, value in node.items()}

@@ -1,0 +1,68 @@
+"""A fetching child as its parent, the server or `ominix pull`, sees it: started, listened to, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+END_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the child says: `state` is downloading, verifying, ready or failed."""
+
+    state: str
+    done: int = 0  # bytes
+    total: int | None = None
+    reason: str | None = None
+    message: str | None = None
+
+
+class Child:
+    def __init__(self, home: Path, model_id: str, repo_id: str) -> None:
+        package_root = str(Path(__file__).parents[2])
+        paths = [package_root, os.environ.get("PYTHONPATH", "")]
+        # stderr is the parent's: what the child logs stands in its log.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "ominix.library.fetch.download", str(home), model_id, repo_id],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(p for p in paths if p),
+                "HF_HUB_DISABLE_TELEMETRY": "1",  # the hub hears which files are wanted, and no more
+            },
+            start_new_session=True,  # the terminal's Ctrl-C is the parent's business
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def reports(self) -> Iterator[Report]:
+        """All of them, to the child's end. The last is "ready" or "failed", unless it was killed."""
+        assert self._process.stdout
+        for line in self._process.stdout:
+            try:
+                yield Report(**json.loads(line))
+            except (ValueError, TypeError):  # cut off by a kill
+                return
+
+    def end(self) -> None:
+        """Kill it, if it lives, and wait. What it has fetched stays."""
+        self._process.kill()
+        self._process.wait(END_SECONDS)
+
+    def wait(self) -> int:
+        """The exit status, negative for a signal; to be called once `reports` has ended."""
+        status = self._process.wait(END_SECONDS)
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        return status

@@ -1,0 +1,236 @@
+"""The downloads of a server: asked for, queued, running in a child each, joined, looked at, cancelled.
+
+What lasts stands in the records and folders; here is only what this server runs. No HTTP, no hub.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
+from ominix.library.child import Child, Report
+from ominix.library.folders import Folders
+from ominix.library.names import checked_repo_id, id_for
+from ominix.library.progress import Download, Running
+from ominix.library.records import Record, Records
+
+MAX_RUNNING = 2  # more only share the line
+MAX_WAITING = 32
+ENDING_SECONDS = 10.0  # the longest wait for a child that is about to go
+DOWNLOADING = "model_downloading"
+
+log = logging.getLogger("ominix.library")
+
+
+class Downloads:
+    """Thread-safe."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._records = Records(home)
+        self._folders = Folders(home)
+        self._running: dict[str, Running] = {}  # in the order they were asked for
+        # Guards _running and _closed. Starting a child under it takes milliseconds; nothing is waited for.
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def start(self, repo_id: str) -> str:
+        """The id under which it will be found; one that runs is joined.
+
+        Raises InvalidRequest, Conflict if it is here, Busy, Unavailable.
+        """
+        model_id = self._reserve(checked_repo_id(repo_id))
+        while not self._enqueue(model_id, repo_id):
+            self._let_go(model_id)
+        return model_id
+
+    def _let_go(self, model_id: str) -> None:
+        """Wait while one is about to go: its child has said its last word or is being cancelled."""
+        deadline = time.monotonic() + ENDING_SECONDS
+        while (running := self._running.get(model_id)) is not None and running.ending:
+            if time.monotonic() > deadline:
+                raise Busy(f"the last download of '{model_id}' has not ended yet; try again")
+            time.sleep(0.01)
+
+    def _enqueue(self, model_id: str, repo_id: str) -> bool:
+        """False while an earlier one of the same id is about to go."""
+        with self._lock:
+            if self._closed:
+                raise Unavailable("the server is shutting down", code="shutting_down")
+            running = self._running.get(model_id)
+            if running is not None:
+                return not running.ending
+            if not self._folders.in_progress(model_id):
+                if len(self._running) >= MAX_RUNNING + MAX_WAITING:
+                    raise Busy(f"{len(self._running)} downloads are waiting; try again later")
+                self._running[model_id] = Running(model_id, repo_id)
+                self._start_next()
+            return True
+
+    def _reserve(self, repo_id: str) -> str:
+        with self._records.changing() as records:
+            model_id = id_for(repo_id, records, self._folders)
+            if self._folders.final(model_id).exists():
+                raise Conflict(
+                    f"The model '{model_id}' is here already; DELETE /v1/models/{model_id} first "
+                    "to download it anew.",
+                    code="model_already_exists",
+                )
+            known = records.get(model_id)
+            total = known.total_bytes if known and known.repo_id == repo_id else None
+            records[model_id] = Record(repo_id, "downloading", total_bytes=total)
+        return model_id
+
+    def _start_next(self) -> None:
+        """Under the lock."""
+        active = sum(running.child is not None for running in self._running.values())
+        for running in self._running.values():
+            if running.child is None and not running.ending and active < MAX_RUNNING:
+                active += 1
+                running.child = Child(self._home, running.id, running.repo_id)
+                arguments = (running, running.child)
+                threading.Thread(target=self._listen, args=arguments, daemon=True).start()
+
+    def _listen(self, running: Running, child: Child) -> None:
+        last = Report("downloading")
+        for last in child.reports():
+            running.hear(last)
+        status = child.wait()
+        if status > 0 and last.state != "failed" and not self._closed:
+            message = "The download stopped unexpectedly; the server's log says why. Ask for it again."
+            self._records.put(
+                running.id, repo_id=running.repo_id, state="failed", reason="internal", message=message
+            )
+        log.info("%s: download ended: %s", running.id, last.message or last.state)
+        with self._lock:
+            if not running.cancelled:
+                del self._running[running.id]
+            if not self._closed:
+                self._start_next()
+
+    def all(self) -> list[Download]:
+        """Those that run, those that ended some other way than well, and models that were downloaded."""
+        with self._lock:
+            running = dict(self._running)
+        found = {name: self._recorded(name, record) for name, record in self._records.all().items()}
+        found.update({name: r.view(self._folders.bytes_so_far(name)) for name, r in running.items()})
+        return [download for download in found.values() if download is not None]
+
+    def get(self, model_id: str) -> Download:
+        """By id or repository. Raises ModelNotFound."""
+        for download in self.all():
+            if model_id in (download.id, download.repo_id):
+                return download
+        raise ModelNotFound(f"There is no download '{model_id}'. GET /v1/models/downloads lists them.")
+
+    def _recorded(self, model_id: str, record: Record) -> Download | None:
+        """As the disk has it; None for a record that nothing on the disk belongs to any more."""
+        try:
+            is_here = self._folders.final(model_id).is_dir()
+            is_partial = self._folders.partial(model_id).is_dir()
+        except ModelNotFound:  # a name that somebody has put into the file
+            return None
+        if record.state == "ready" and not is_here and not is_partial:
+            return None
+        state = _state(record, is_here, self._folders.in_progress(model_id))
+        done = (record.total_bytes or 0) if is_here else self._folders.bytes_so_far(model_id)
+        failed = state == "failed"
+        return Download(
+            model_id,
+            record.repo_id,
+            state,
+            bytes_done=done,
+            bytes_total=record.total_bytes,
+            reason=record.reason if failed else None,
+            message=record.message if failed else None,
+        )
+
+    def cancel(self, model_id: str, *, keep_partial: bool) -> Download:
+        """Stop it, or forget one that has ended. Raises ModelNotFound, Conflict."""
+        download = self.get(model_id)
+        self._end(download.id, download.repo_id)
+        try:
+            self._forget(download, keep_partial=keep_partial)
+        finally:
+            with self._lock:
+                self._running.pop(download.id, None)
+                self._start_next()
+        return download
+
+    def _end(self, model_id: str, repo_id: str) -> None:
+        """Its child is dead afterwards; its entry keeps new ones away until the disk is as was asked for."""
+        with self._lock:
+            running = self._running.setdefault(model_id, Running(model_id, repo_id))
+            if running.cancelled:
+                raise Conflict(f"The download of '{model_id}' is being cancelled already.", code=DOWNLOADING)
+            running.cancelled = running.ending = True
+            child = running.child
+        if child is not None:
+            child.end()
+
+    def _forget(self, download: Download, *, keep_partial: bool) -> None:
+        left = None
+        with self._records.changing() as records:
+            if self._folders.final(download.id).exists():
+                raise Conflict(
+                    f"'{download.id}' is downloaded; DELETE /v1/models/{download.id} deletes it.",
+                    code="model_already_exists",
+                )
+            if self._folders.in_progress(download.id):
+                raise Conflict(f"Another process downloads '{download.id}'; stop it there.", code=DOWNLOADING)
+            if keep_partial:
+                records[download.id] = Record(download.repo_id, "cancelled", total_bytes=download.bytes_total)
+            else:
+                left = self._folders.retire_partial(download.id)
+                records.pop(download.id, None)
+        self._folders.remove(left)
+
+    def delete(self, model_id: str) -> None:
+        """Delete a model that no worker has. Raises ModelNotFound, Conflict."""
+        self._let_go(model_id)
+        if model_id in self._running:
+            raise _downloading(model_id)
+        delete(model_id, self._folders, self._records)
+
+    def close(self) -> None:
+        """End every child. What they have stays, and is gone on with when asked for again."""
+        with self._lock:
+            self._closed = True
+            children = [running.child for running in self._running.values()]
+        for child in children:
+            if child is not None:
+                child.end()
+
+
+def delete(model_id: str, folders: Folders, records: Records) -> None:
+    """Delete a model, or what a failed download has left. Raises ModelNotFound, Conflict."""
+    with records.changing() as known:
+        if folders.in_progress(model_id):
+            raise _downloading(model_id)
+        if folders.final(model_id).is_dir():
+            left: Path | None = folders.retire(model_id)
+        elif model_id in known:
+            left = folders.retire_partial(model_id)
+        else:
+            raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+        known.pop(model_id, None)
+    folders.remove(left)
+
+
+def _downloading(model_id: str) -> Conflict:
+    return Conflict(
+        f"The model '{model_id}' is being downloaded; "
+        f"stop that first (DELETE /v1/models/downloads/{model_id}).",
+        code=DOWNLOADING,
+    )
+
+
+def _state(record: Record, is_here: bool, in_progress: bool) -> str:
+    if is_here:
+        return "ready"
+    if in_progress:
+        return "downloading"
+    return record.state if record.state in ("failed", "cancelled") else "interrupted"

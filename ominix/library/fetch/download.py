@@ -1,0 +1,167 @@
+"""The download child: `python -m ominix.library.fetch.download HOME ID REPO_ID` fetches one repository.
+
+Says on stdout what it does, as lines of JSON: {"state", "done", "total"} while it works, at the end
+{"state": "ready"} or {"state": "failed", "reason", "message"}. Ends when its stdin is closed: nobody
+listens any more. May be killed at any moment; the next one goes on where it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from ominix import locks
+from ominix.errors import DownloadFailed
+from ominix.library.fetch import wanted
+from ominix.library.fetch.hub import Hub, Listing
+from ominix.library.folders import Folders
+from ominix.library.records import Records
+
+REPORT_SECONDS = 0.25
+LOCK_SECONDS = 0.5  # others look at the lock for an instant
+SPARE_BYTES = 64 << 20  # of the disk, to be left free
+NICENESS = 10  # answers come first
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Fetch:
+    """One download from the list of files to the folder in its place."""
+
+    def __init__(self, home: Path, model_id: str, hub: Hub) -> None:
+        self._records = Records(home)
+        self._folders = Folders(home)
+        self._folder = self._folders.partial(model_id)
+        self._id = model_id
+        self._hub = hub
+        self._done = 0
+        self._total: int | None = None
+        self._reported = 0.0
+
+    def run(self) -> None:
+        """Raises DownloadFailed; locks.Held when another process is at it; OSError."""
+        if self._folders.final(self._id).exists():
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with locks.held(self._folder, seconds=LOCK_SECONDS):
+            self._note("downloading", reason=None, message=None)
+            try:
+                listing = self._hub.listing()
+                self._fetch_all(listing)
+                self._publish(listing)
+            except DownloadFailed as failure:
+                self._note("failed", reason=failure.reason, message=failure.message)
+                raise
+
+    def _note(self, state: str, **fields: object) -> None:
+        self._records.put(self._id, repo_id=self._hub.repo_id, state=state, **fields)
+
+    def _fetch_all(self, listing: Listing) -> None:
+        first = wanted.small(listing.files)
+        has_index = wanted.INDEX in listing.files
+        self._check_space(listing, [*first, *([wanted.INDEX] if has_index else [])])
+        self._fetch(listing, wanted.CONFIG)
+        wanted.check_config((self._folder / wanted.CONFIG).read_bytes())
+        index = None
+        if has_index:
+            self._fetch(listing, wanted.INDEX)
+            index = (self._folder / wanted.INDEX).read_bytes()
+        weights = wanted.weights(listing.files, index)
+        if has_index and len(weights) > 1:
+            first.append(wanted.INDEX)
+        self._drop_others(listing, [*first, *weights])
+        self._total = self._check_space(listing, [*first, *weights])
+        self._note("downloading", total_bytes=self._total, revision=listing.revision)
+        self._report("downloading", now=True)
+        for name in [*first, *weights]:
+            self._fetch(listing, name)
+
+    def _check_space(self, listing: Listing, names: list[str]) -> int:
+        """The size of all these files. Raises DownloadFailed if the disk cannot hold what is to come."""
+        total = sum(listing.files[name].size for name in names)
+        self._done = self._folders.bytes_so_far(self._id)
+        free = shutil.disk_usage(self._folder).free
+        if total - self._done + SPARE_BYTES > free:
+            raise DownloadFailed(
+                "no_space",
+                f"The model needs {_gb(total - self._done)} more, and {_gb(free)} are free on the disk.",
+            )
+        return total
+
+    def _fetch(self, listing: Listing, name: str) -> None:
+        file = listing.files[name]
+        target = self._folder / name
+        try:
+            self._hub.fetch(file, listing.revision, target, self._advance)
+            with target.open("rb") as content:
+                os.fsync(content.fileno())
+        except OSError as error:
+            if error.errno not in DISK_FULL:
+                raise
+            raise DownloadFailed("no_space", f"The disk is full ({_gb(self._done)} are there).") from error
+
+    def _advance(self, count: int) -> None:
+        self._done += count
+        self._report("downloading")
+
+    def _drop_others(self, listing: Listing, names: list[str]) -> None:
+        """Remove what earlier tries left and this commit does not need: other files, parts of others."""
+        parts = {f"{name}.{listing.files[name].digest[:16]}.partial" for name in names}
+        for entry in self._folder.iterdir():
+            if entry.name not in parts and entry.name not in names:
+                entry.unlink()
+
+    def _publish(self, listing: Listing) -> None:
+        self._report("verifying", now=True)
+        self._note("ready", downloaded_at=int(time.time()))
+        try:
+            self._folders.publish(self._id)
+        except FileExistsError:
+            raise DownloadFailed("exists", f"There is a folder named {self._id} by now.") from None
+
+    def _report(self, state: str, *, now: bool = False) -> None:
+        if now or time.monotonic() - self._reported >= REPORT_SECONDS:
+            self._reported = time.monotonic()
+            say({"state": state, "done": self._done, "total": self._total})
+
+
+def say(line: dict[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _end_with_stdin() -> None:
+    os.read(sys.stdin.fileno(), 1)  # nothing is ever sent: this returns at the end
+    os._exit(1)
+
+
+def main() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets go of stdin
+    os.nice(NICENESS)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    home, model_id, repo_id = sys.argv[1:]
+    try:
+        Fetch(Path(home), model_id, Hub(repo_id)).run()
+    except DownloadFailed as failure:
+        say({"state": "failed", "reason": failure.reason, "message": failure.message})
+        return 1
+    except locks.Held:
+        say({"state": "failed", "reason": "held", "message": "Another process downloads it already."})
+        return 1
+    say({"state": "ready"})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""The hub: what a repository holds, and one file of it, resumed and verified. For the fetching child alone.
+
+huggingface_hub finds the hub, its token and its proxies, names its errors and follows its redirects. The
+bytes are read here: its own hf_hub_download starts a broken-off file over (2.4: every call writes to a
+new temporary file), and a model's file has gigabytes. Plain HTTP, not Xet, for the same reason: what is
+there of a file is a prefix of it, and can be gone on with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx2  # huggingface_hub's own HTTP client: its errors are the ones to name
+from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+from ominix.errors import DownloadFailed
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
+
+CHUNK_BYTES = 1 << 20
+PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between tries that got nothing; then it has failed
+PASSING = (408, 429, 500, 502, 503, 504)  # statuses that may be better next time
+LIST_SECONDS = 20.0  # how long the list of files may take
+
+log = logging.getLogger("ominix.library")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a commit. `digest` is the sha256 of large files, git's hash of small ones."""
+
+    name: str
+    size: int
+    digest: str
+    is_sha256: bool
+
+
+@dataclass(frozen=True)
+class Listing:
+    revision: str  # the commit
+    files: dict[str, File]  # those at the top of the repository, by name
+
+
+class Hub:
+    """One repository. All methods raise DownloadFailed; OSError where the disk is to blame."""
+
+    def __init__(
+        self,
+        repo_id: str,
+        *,
+        endpoint: str | None = None,  # None: HF_ENDPOINT, or the public hub
+        pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
+    ) -> None:
+        self.repo_id = repo_id
+        self._endpoint = endpoint or constants.ENDPOINT
+        self._pauses_seconds = pauses_seconds
+
+    def listing(self) -> Listing:
+        api = HfApi(endpoint=self._endpoint)
+        info = self._persist(lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS))
+        top = [s for s in info.siblings or [] if "/" not in s.rfilename]
+        return Listing(info.sha or "main", {s.rfilename: _file(s) for s in top})
+
+    def fetch(self, file: File, revision: str, target: Path, progress: Callable[[int], None]) -> None:
+        """Make `target` that file. `progress` hears each count of new bytes, negative for bytes given up."""
+        if target.is_file() and _matches(file, target):
+            return
+        partial = target.with_name(f"{file.name}.{file.digest[:16]}.partial")
+        for _ in range(2):  # what was resumed may have been bad from the start: once more from there
+            self._persist(lambda: self._receive(file, revision, partial, progress), partial)
+            if _matches(file, partial):
+                partial.replace(target)
+                return
+            progress(-partial.stat().st_size)
+            partial.unlink()
+        raise DownloadFailed(
+            "corrupt",
+            f"{file.name} arrived twice with other bytes than the hub says it has; try again later.",
+        )
+
+    def _receive(self, file: File, revision: str, partial: Path, progress: Callable[[int], None]) -> None:
+        """Go on with the file where it is, to its end."""
+        url = hf_hub_url(self.repo_id, file.name, revision=revision, endpoint=self._endpoint)
+        with partial.open("ab") as out:
+            have = out.tell()
+            if have >= file.size:
+                return
+            headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
+            timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+            with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
+                hf_raise_for_status(response)
+                if response.status_code != 206:  # the range was not heeded
+                    out.truncate(0)
+                    progress(-have)
+                for chunk in response.iter_raw():
+                    out.write(chunk)
+                    progress(len(chunk))
+                    if out.tell() > file.size:  # more than the hub promised: never fill the disk with it
+                        break
+        if partial.stat().st_size < file.size:
+            raise httpx2.RemoteProtocolError(f"{file.name} ended early")
+
+    def _persist(self, action: Callable[[], T], growing: Path | None = None) -> T:
+        """`action`, tried again while the trouble may pass. A try that made a file grow does not count."""
+        failures = 0
+        while True:
+            before = _size(growing)
+            try:
+                return action()
+            except (httpx2.TransportError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
+                failures = 1 if _size(growing) > before else failures + 1
+                if not _may_pass(error) or failures > len(self._pauses_seconds):
+                    raise self._failure(error) from error
+                log.info("%s: %s; trying again", self.repo_id, error)
+                time.sleep(self._pauses_seconds[failures - 1])
+
+    def _failure(self, error: Exception) -> DownloadFailed:
+        repo = f"The repository '{self.repo_id}'"
+        if isinstance(error, OfflineModeIsEnabled):
+            return DownloadFailed("offline", "HF_HUB_OFFLINE is set: nothing may be downloaded.")
+        if isinstance(error, RepositoryNotFoundError) and not isinstance(error, GatedRepoError):
+            return DownloadFailed(
+                "not_found",
+                f"{repo} does not exist, or is private: then set HF_TOKEN to a token that may read it.",
+            )
+        if isinstance(error, GatedRepoError) or _status(error) in (401, 403):
+            return DownloadFailed(
+                "gated", f"{repo} is gated or private: ask for access on the hub and set HF_TOKEN."
+            )
+        if isinstance(error, (RevisionNotFoundError, RemoteEntryNotFoundError, HFValidationError)):
+            return DownloadFailed("not_found", f"{repo} lacks what its list of files names; try again.")
+        if isinstance(error, HfHubHTTPError):
+            return DownloadFailed(
+                "hub", f"The hub answers {_status(error)} for '{self.repo_id}'; try again later."
+            )
+        return DownloadFailed(
+            "offline",
+            f"The hub at {self._endpoint} cannot be reached ({type(error).__name__}); try again.",
+        )
+
+
+def _status(error: Exception) -> int:
+    return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
+
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, httpx2.TransportError) or _status(error) in PASSING
+
+
+def _file(sibling: RepoSibling) -> File:
+    if sibling.lfs is not None:
+        return File(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, is_sha256=True)
+    return File(sibling.rfilename, sibling.size or 0, sibling.blob_id or "", is_sha256=False)
+
+
+def _size(path: Path | None) -> int:
+    try:
+        return path.stat().st_size if path else 0
+    except FileNotFoundError:
+        return 0
+
+
+def _matches(file: File, path: Path) -> bool:
+    if path.stat().st_size != file.size:
+        return False
+    # Git hashes a header with the size and then the bytes.
+    state = hashlib.sha256() if file.is_sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+    with path.open("rb") as content:
+        while chunk := content.read(CHUNK_BYTES):
+            state.update(chunk)
+    return state.hexdigest() == file.digest

@@ -1,0 +1,127 @@
+"""Where models lie, where they grow and how they go: models/<id>, models/.downloads/<id>, models/.trash.
+
+All three are below one folder, hence on one disk: a model appears and disappears by one rename. Knows
+nothing of the hub or of HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+from ominix import locks
+from ominix.errors import Conflict, ModelNotFound
+from ominix.library.records import sync_folder
+
+LOCK_SECONDS = 0.5  # others look at a folder's lock for an instant
+
+
+class Folders:
+    """The folders of OMINIX_HOME. Ids are names of entries; anything that climbs is refused."""
+
+    def __init__(self, home: Path) -> None:
+        self.models = home / "models"
+        self._downloads = self.models / ".downloads"
+        self._trash = self.models / ".trash"
+
+    def final(self, model_id: str) -> Path:
+        return self.models / _name(model_id)
+
+    def partial(self, model_id: str) -> Path:
+        """Where it grows: is there exactly as long as the download is not done."""
+        return self._downloads / _name(model_id)
+
+    def taken(self) -> set[str]:
+        """Names in use, in small letters: some disks do not tell them from large ones."""
+        return {entry.name.lower() for folder in (self.models, self._downloads) for entry in _entries(folder)}
+
+    def in_progress(self, model_id: str) -> bool:
+        """Whether a living process downloads it."""
+        return locks.is_held(self.partial(model_id), shared=True)
+
+    def in_use(self, model_id: str) -> bool:
+        """Whether a living worker, of whichever server, holds it."""
+        return locks.is_held(self.final(model_id))
+
+    def bytes_so_far(self, model_id: str) -> int:
+        return sum(_size(entry) for entry in _entries(self.partial(model_id)))
+
+    def publish(self, model_id: str) -> None:
+        """The finished download becomes a model, in one step that lasts. Raises FileExistsError, OSError."""
+        source, target = self.partial(model_id), self.final(model_id)
+        sync_folder(source)
+        if target.is_symlink() or target.exists():
+            raise FileExistsError(target)
+        source.rename(target)
+        sync_folder(self.models)
+        sync_folder(self._downloads)
+
+    def retire(self, model_id: str) -> Path:
+        """Out of sight by one rename, to be removed: the new path. Of a link the link, not its target.
+
+        Raises Conflict while a worker, of whichever server, has it.
+        """
+        path = self.final(model_id)
+        try:
+            with locks.held(path, seconds=LOCK_SECONDS):
+                return self._to_trash(path)
+        except locks.Held:
+            raise Conflict(
+                f"The model '{model_id}' is loaded; unload it first (POST /v1/models/{model_id}/unload).",
+                code="model_loaded",
+            ) from None
+
+    def retire_partial(self, model_id: str) -> Path | None:
+        """The same for what a download has left, if anything."""
+        try:
+            return self._to_trash(self.partial(model_id))
+        except FileNotFoundError:
+            return None
+
+    @staticmethod
+    def remove(retired: Path | None) -> None:
+        if retired is not None:
+            _remove(retired)
+
+    def sweep(self) -> None:
+        """Remove what a killed deletion has left."""
+        for entry in _entries(self._trash):
+            _remove(Path(entry.path))
+
+    def _to_trash(self, path: Path) -> Path:
+        self._trash.mkdir(parents=True, exist_ok=True)
+        target = self._trash / f"{path.name}-{time.time_ns()}"
+        path.rename(target)
+        return target
+
+
+def _name(model_id: str) -> str:
+    """Raises ModelNotFound for what is not the plain name of a model's folder."""
+    if not model_id or model_id.startswith(".") or "/" in model_id or "\0" in model_id:
+        raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+    return model_id
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except OSError:  # gone meanwhile
+        return 0
+
+
+def _remove(path: Path) -> None:
+    """Never follows a link; two processes may remove the same."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,36 @@
+"""Names of repositories, and the ids that models from them get here."""
+
+from __future__ import annotations
+
+import re
+
+from ominix.errors import InvalidRequest
+from ominix.library.folders import Folders
+from ominix.library.records import Record
+
+REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+RESERVED = ("download", "downloads", "load", "unload")  # words of the API's paths
+
+
+def checked_repo_id(repo_id: str) -> str:
+    """Raises InvalidRequest for what cannot be the name of a repository."""
+    if not REPO_ID.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id[-1] in ".-":
+        raise InvalidRequest(
+            f"'{repo_id[:100]}' is not a repository: "
+            "write owner/name, as in mlx-community/Qwen3-ASR-0.6B-8bit.",
+            param="repo_id",
+        )
+    return repo_id
+
+
+def id_for(repo_id: str, records: dict[str, Record], folders: Folders) -> str:
+    """The id it has, or the one it gets: its name; with its owner where the name is taken."""
+    for model_id, record in records.items():
+        if record.repo_id.lower() == repo_id.lower():
+            return model_id
+    owner, _, name = repo_id.partition("/")
+    if folders.final(name).exists() and name not in records:
+        return name  # put here by hand: taken for what it is called
+    taken = folders.taken() | {model_id.lower() for model_id in records} | set(RESERVED)
+    candidates = [name, f"{owner}--{name}", *(f"{owner}--{name}-{n}" for n in range(2, 100))]
+    return next(candidate for candidate in candidates if candidate.lower() not in taken)

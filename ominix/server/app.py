@@ -1,0 +1,66 @@
+"""create_app: collaborators in, WSGI application out. Routes stand here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import falcon
+from falcon import Request, Response
+
+from ominix.api.chat_completions import ChatCompletions
+from ominix.api.documents import Docs, OpenApi
+from ominix.api.downloads import DownloadList, NewDownload
+from ominix.api.health import Health, Liveness
+from ominix.api.models import Models
+from ominix.api.transcriptions import Transcriptions
+from ominix.api.translations import Translations
+from ominix.config import Config
+from ominix.http import access, forms
+from ominix.http.admission import Turns
+from ominix.http.answers import Answers, install_error_handlers
+from ominix.library.catalog import Catalog
+from ominix.library.downloads import Downloads
+from ominix.server.gate import Gate
+from ominix.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+
+def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Config) -> WSGIApplication:
+    answers = Answers(strict=config.strict)
+    gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins)
+    app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
+    app.req_options.strip_url_path_trailing_slash = True
+    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
+    install_error_handlers(app)
+    models = Models(pool, catalog, downloads, answers)
+    listed = DownloadList(downloads, answers)
+    app.add_route("/", Docs())
+    app.add_route("/docs", Docs())
+    app.add_route("/openapi.json", OpenApi())
+    app.add_route("/health", Health(pool, answers))
+    app.add_route("/livez", Liveness(answers))
+    app.add_route("/v1/models", models)
+    app.add_route("/v1/models/download", NewDownload(catalog, downloads, answers))
+    app.add_route("/v1/models/downloads", listed)
+    app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
+    app.add_route("/v1/models/{model_id:path}", models, suffix="one")
+    turns = Turns()
+    app.add_route(
+        "/v1/chat/completions",
+        ChatCompletions(pool, catalog, answers, turns, max_bytes=config.max_upload_bytes),
+    )
+    app.add_route(
+        "/v1/audio/transcriptions",
+        Transcriptions(
+            pool,
+            catalog,
+            answers,
+            turns,
+            max_bytes=config.max_upload_bytes,
+            audio_roots=config.audio_roots,
+        ),
+    )
+    app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=config.max_upload_bytes))
+    return access.recorded(app)

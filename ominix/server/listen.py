@@ -1,0 +1,114 @@
+"""waitress around the app: the socket, the thread count, JSON for its own errors, the orderly stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from waitress import wasyncore
+
+from ominix.config import Config
+from ominix.library.catalog import Catalog
+from ominix.library.downloads import Downloads
+from ominix.server.app import create_app
+from ominix.server.channels import Acceptor, Dispatcher
+from ominix.workers.pool import Pool
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+log = logging.getLogger("ominix.server")
+
+SPARE_THREADS = 16  # for /health, lists and refusals while every job holds a thread
+MAX_CONNECTIONS = 1000
+MAX_HEADER_BYTES = 32 * 1024
+# Past the app's own limit by so much, waitress stops reading: the disk guard. Below it the app answers.
+BODY_SLACK = 4
+FLUSH_SECONDS = 5.0  # how long finished answers may take to leave when the server stops
+
+
+class Server:
+    """`bind` may raise OSError; `run` returns when the server has stopped in order."""
+
+    def __init__(self, config: Config, pool: Pool, catalog: Catalog, downloads: Downloads) -> None:
+        self._config = config
+        self._pool = pool
+        self._downloads = downloads
+        self._app = create_app(pool, catalog, downloads, config)
+        self._stop_at: float | None = None
+        self._map: dict[int, Any] = {}  # waitress's own objects by file descriptor
+        self._waitress: Any = None  # waitress has no types
+
+    def bind(self) -> tuple[str, int]:
+        """Listen; the host and port that were got. The socket is ours, so that a taken port says so."""
+        family, _, _, _, address = socket.getaddrinfo(
+            self._config.host, self._config.port, type=socket.SOCK_STREAM
+        )[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(address)
+            listener.listen(1024)
+        except OSError:
+            listener.close()
+            raise
+        dispatcher = Dispatcher()
+        dispatcher.set_thread_count(self._pool.capacity + SPARE_THREADS)
+        self._waitress = Acceptor(
+            self._app,
+            map=self._map,
+            _sock=listener,
+            bind_socket=False,
+            sockinfo=(family, listener.type, listener.proto, listener.getsockname()),
+            dispatcher=dispatcher,
+            connection_limit=MAX_CONNECTIONS,
+            channel_request_lookahead=1,  # else a waiting request never learns that its client left
+            max_request_header_size=MAX_HEADER_BYTES,
+            max_request_body_size=self._config.max_upload_bytes * BODY_SLACK,
+            asyncore_use_poll=True,
+            clear_untrusted_proxy_headers=True,
+            ident="ominix",
+        )
+        host, port = listener.getsockname()[:2]
+        return str(host), int(port)
+
+    def run(self) -> None:
+        """Serve until SIGTERM or SIGINT; a second one does not wait for running jobs."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        while not self._finished():
+            wasyncore.loop(timeout=0.5, use_poll=True, map=self._map, count=1)
+        self._downloads.close()
+        self._pool.close()
+        self._flush()
+        self._waitress.task_dispatcher.shutdown(timeout=FLUSH_SECONDS)
+        wasyncore.close_all(self._map)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._pool.draining:
+            self._stop_at = time.monotonic()
+            return
+        self._pool.draining = True
+        self._stop_at = time.monotonic() + self._config.drain_seconds
+        self._waitress.pull_trigger()  # a signal alone does not end the loop's poll
+        jobs = self._pool.jobs_aboard
+        if jobs:
+            log.warning("stopping: waiting for %d running jobs; again to stop at once", jobs)
+
+    def _finished(self) -> bool:
+        if self._stop_at is None:
+            return False
+        return not self._pool.jobs_aboard or time.monotonic() >= self._stop_at
+
+    def _flush(self) -> None:
+        """Let answers that are done leave: jobs that just failed still tell their clients why."""
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while self._busy() and time.monotonic() < deadline:
+            wasyncore.loop(timeout=0.1, use_poll=True, map=self._map, count=1)
+
+    def _busy(self) -> bool:
+        channels = list(self._waitress.active_channels.values())
+        return any(channel.requests or channel.total_outbufs_len for channel in channels)

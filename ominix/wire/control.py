@@ -1,0 +1,62 @@
+"""What a worker says besides its jobs' events, and what it is told besides jobs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ominix.wire.events import Event
+from ominix.wire.jobs import Job
+
+
+@dataclass(frozen=True)
+class EngineSpec:
+    """What a worker is to load. The module `ominix.engines.<kind>` has `load(spec) -> Engine`."""
+
+    kind: str
+    path: str  # the model's folder; "" for engines without one
+    slots: int  # jobs that may be aboard at once
+    cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
+    limit_bytes: int | None = None  # resident memory at which the worker ends itself
+
+
+@dataclass(frozen=True)
+class Submit:
+    job_id: int
+    job: Job
+
+
+@dataclass(frozen=True)
+class Cancel:
+    job_id: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The engine is there and takes jobs."""
+
+    used_bytes: int = 0  # memory of the process
+
+
+@dataclass(frozen=True)
+class Beat:
+    """The engine goes on, told of about once a second, or has nothing left to do."""
+
+    used_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The events of one step, in order, each with its job's id."""
+
+    events: list[tuple[int, Event]]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The worker's last words: why it is about to exit."""
+
+    reason: str
+
+
+Command = Submit | Cancel
+Report = Loaded | Beat | Batch | Ending

@@ -1,0 +1,112 @@
+"""Events: what a worker answers to a job, in order. Frozen values; times in seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TokenLogprob:
+    """One token with its natural-log probability; `top` holds the likeliest alternatives."""
+
+    token: str
+    logprob: float
+    token_bytes: tuple[int, ...]
+    top: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Started:
+    """The job was understood and its input fits; what follows is the answer."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """New text of choice `index`. Whole characters only."""
+
+    text: str
+    index: int = 0
+    reasoning: bool = False  # text from inside <think>
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """Choice `index` has ended; reason is "stop" or "length"."""
+
+    reason: str
+    index: int = 0
+
+
+@dataclass(frozen=True)
+class ChatDone:
+    """The end of a chat job, with its token counts over all choices."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So much of the audio has been worked through."""
+
+    done_seconds: float
+    total_seconds: float | None  # None: not known yet
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word of the text, without the marks around it. Times in seconds from the start of the file."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of speech with its text. Times in seconds from the start of the file."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    tokens: tuple[int, ...] = ()
+    temperature: float = 0.0
+    avg_logprob: float = 0.0
+    no_speech_prob: float = 0.0
+    words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
+
+
+@dataclass(frozen=True)
+class TranscriptionDone:
+    """The end of a transcription; `text` is the sum of its deltas."""
+
+    text: str
+    language: str | None  # English name; None: nothing was said
+    duration_seconds: float
+    prompt_tokens: int = 0  # of the text around the audio
+    audio_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Refused:
+    """The job's end: the input cannot be served as it is. The client's fault, said so it can be mended."""
+
+    message: str
+    param: str | None = None
+    code: str | None = None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The job's end: inference went wrong. Not the client's fault."""
+
+    message: str
+
+
+Event = Started | Delta | Finished | ChatDone | Progress | Segment | TranscriptionDone | Refused | Failed
+LAST = (ChatDone, TranscriptionDone, Refused, Failed)  # after one of these a job has no more events

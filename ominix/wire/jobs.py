@@ -1,0 +1,62 @@
+"""Jobs: what the server asks of a worker. Frozen values; knows nothing about HTTP, processes or mlx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+DEFAULT_MAX_TOKENS = 2048
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is drawn. Names and meanings are the OpenAI API's, the last three mlx-lm's."""
+
+    temperature: float = 0.7  # 0 is greedy
+    top_p: float = 1.0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: dict[int, float] = field(default_factory=dict)
+    seed: int | None = None
+    top_k: int = 0  # 0: off
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
+
+
+@dataclass(frozen=True)
+class ChatJob:
+    """A conversation to continue. Events: Started, then Delta and Finished per choice, then ChatDone."""
+
+    messages: tuple[dict[str, Any], ...]  # role and content as strings, developer already system
+    sampling: Sampling = Sampling()
+    max_tokens: int | None = None  # None: not asked for; DEFAULT_MAX_TOKENS or what the context holds
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    top_logprobs: int | None = None  # None: no logprobs; 0: those of the chosen tokens alone
+    template_options: dict[str, Any] = field(default_factory=dict)  # e.g. enable_thinking
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How a recording is cut at its pauses."""
+
+    threshold: float = 0.5  # the chance from which on a sound counts as speech
+    padding_seconds: float = 0.3  # of what is heard before the speech
+    silence_seconds: float = 0.6  # a pause that ends a segment; 2 s always do
+    shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
+
+
+@dataclass(frozen=True)
+class TranscriptionJob:
+    """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
+
+    path: str
+    language: str | None = None  # an English name of the language table; None: the model's guess
+    context: str = ""  # names and words that are likely to occur
+    temperature: float = 0.0
+    logprobs: bool = False  # deltas carry each token's
+    cutting: Cutting = Cutting()
+    aligner: str | None = None  # the folder of the model that times words; None: nobody asks for words
+
+
+Job = ChatJob | TranscriptionJob

@@ -1,0 +1,174 @@
+"""The child: `python -m ominix.workers.worker FD`.
+
+One thread receives, the main thread alone touches the engine.
+Knows pipes and the engine protocol, nothing of HTTP, and mlx only through the engine it loads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import queue
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ominix import locks
+from ominix.errors import JobRefused
+from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded
+from ominix.wire.events import Event, Refused
+
+if TYPE_CHECKING:
+    from ominix.engines.engine import Engine
+
+BEAT_SECONDS = 1.0  # steps are told of at least this often, events or not
+LOCK_SECONDS = 5.0  # others look at a folder's lock for an instant
+GUARD_SECONDS = 0.2  # how often memory is looked at
+# Should the interpreter lock never be released again, no Python thread notices the server's death.
+# faulthandler's watchdog is a C thread: unless it is re-armed in time, it ends the process.
+LOCKED_SECONDS = 120.0
+
+FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"]+/)+")  # clients hear file names, never where they lie
+
+log = logging.getLogger("ominix.worker")
+
+
+def resident_bytes() -> int:
+    """Memory of this process: now on Linux, at its highest on macOS (there is no cheap reading)."""
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        return int(statm.read_text().split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
+
+
+def used_bytes() -> int:
+    """Resident memory, or what mlx has in its arrays if that is more: on a Mac they may not be counted."""
+    mlx = sys.modules.get("mlx.core")  # the engine's, if it has one; never imported here
+    return max(resident_bytes(), int(mlx.get_active_memory()) if mlx else 0)
+
+
+class Inbox(threading.Thread):
+    """Receives commands; ends the process when the server is gone or memory passes its bound."""
+
+    def __init__(self, conn: Connection, limit_bytes: int | None) -> None:
+        super().__init__(name="inbox", daemon=True)
+        self._conn = conn
+        self._limit_bytes = limit_bytes
+        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        looked = 0.0
+        while True:
+            now = time.monotonic()
+            if now - looked >= GUARD_SECONDS:  # not at every command: it would cost each a millisecond
+                looked = now
+                faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
+                self._guard()
+            try:
+                if self._conn.poll(GUARD_SECONDS):
+                    self.commands.put(self._conn.recv())
+            except (EOFError, OSError):
+                os._exit(0)  # the server is gone or lets us go; the main thread may be deep in mlx
+
+    def _guard(self) -> None:
+        if self._limit_bytes is None:
+            return
+        resident = resident_bytes()
+        if resident > self._limit_bytes:
+            mib = 1 << 20
+            last_words(
+                self._conn,
+                f"used {resident // mib} MiB of memory, its bound is {self._limit_bytes // mib} MiB",
+            )
+
+
+def last_words(conn: Connection, reason: str) -> NoReturn:
+    with contextlib.suppress(OSError):
+        conn.send(Ending(reason))
+    os._exit(1)
+
+
+class Worker:
+    """Steps the engine while it has work, waits for commands while it has none."""
+
+    def __init__(self, conn: Connection, inbox: Inbox, engine: Engine) -> None:
+        self._conn = conn
+        self._inbox = inbox
+        self._engine = engine
+        self._last_beat = time.monotonic()
+
+    def run(self) -> NoReturn:
+        commands = self._inbox.commands
+        while True:
+            if self._engine.idle:
+                self._beat()  # what is kept after a job counts while nothing runs
+                self._obey(commands.get())
+            while not commands.empty():
+                self._obey(commands.get())
+            if not self._engine.idle:
+                self._report(self._engine.step())
+
+    def _obey(self, command: Command) -> None:
+        if isinstance(command, Cancel):
+            self._engine.cancel(command.job_id)
+            return
+        try:
+            self._engine.admit(command.job_id, command.job)
+        except JobRefused as error:
+            refused = Refused(error.message, error.param, error.code)
+            self._report([(command.job_id, refused)])
+
+    def _report(self, events: list[tuple[int, Event]]) -> None:
+        if events:
+            self._conn.send(Batch(events))
+        if time.monotonic() - self._last_beat >= BEAT_SECONDS:
+            self._beat()
+
+    def _beat(self) -> None:
+        self._conn.send(Beat(used_bytes()))
+        self._last_beat = time.monotonic()
+
+
+def _hold(folder: str) -> None:
+    """Say to every process that the model is in use, so that nobody deletes it, until this one ends."""
+    try:
+        locks.take(Path(folder), shared=True, seconds=LOCK_SECONDS)
+    except (OSError, locks.Held) as error:  # gone: the engine will say so; or a disk without locks
+        log.warning("the model's folder could not be locked: %s", type(error).__name__)
+
+
+def main() -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    conn = Connection(int(sys.argv[1]))
+    spec: EngineSpec = conn.recv()
+    inbox = Inbox(conn, spec.limit_bytes)
+    inbox.start()
+    if spec.path:
+        _hold(spec.path)
+    try:
+        engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
+    except Exception as error:
+        log.exception("load failed")
+        last_words(conn, f"could not be loaded: {FOLDERS.sub('', str(error))}")
+    conn.send(Loaded(used_bytes()))
+    try:
+        Worker(conn, inbox, engine).run()
+    except BrokenPipeError:
+        os._exit(0)
+    except Exception as error:
+        log.exception("the engine failed")
+        last_words(conn, f"failed with {type(error).__name__}")
+
+
+if __name__ == "__main__":
+    main()
