@@ -44,8 +44,8 @@ class Transcriptions:
         with self._turns.one(), contextlib.ExitStack() as stack:
             fields, path = self._read(req, stack)
             model = self._catalog.for_task(fields["model"], "speech")
-            aligner = self._catalog.aligner_for(model) if wants_words(fields) else None
-            job = transcription_job(fields, path, str(aligner.path) if aligner else None)
+            helpers = {"words": str(self._catalog.aligner_for(model).path)} if wants_words(fields) else {}
+            job = transcription_job(fields, path, helpers)
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
         if fields["stream"]:
@@ -117,8 +117,8 @@ def wants_words(fields: JsonObject) -> bool:
     return shown and "word" in fields["timestamp_granularities"]
 
 
-def transcription_job(fields: JsonObject, path: str, aligner: str | None = None) -> TranscriptionJob:
-    """The job that a checked request asks for. `aligner`: its folder. Raises InvalidRequest."""
+def transcription_job(fields: JsonObject, path: str, helpers: dict[str, str]) -> TranscriptionJob:
+    """The job that a checked request asks for. `helpers`: their folders. Raises InvalidRequest."""
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         path=path,
@@ -127,7 +127,7 @@ def transcription_job(fields: JsonObject, path: str, aligner: str | None = None)
         temperature=float(fields["temperature"]),
         logprobs="logprobs" in fields.get("include", []),
         cutting=_cutting(fields.get("chunking_strategy", "auto")),
-        aligner=aligner,
+        helpers=helpers,
     )
 
 

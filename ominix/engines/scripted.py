@@ -160,7 +160,7 @@ class Scripted:
         job = script.job
         if isinstance(job, TranscriptionJob):
             text = script.text.strip()
-            words = () if job.aligner is None else tuple(_words_of(text))
+            words = tuple(_words_of(text)) if "words" in job.helpers else ()
             segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature, words=words)
             return [segment, TranscriptionDone(text, job.language or "English", 1.0)]
         reason = "length" if script.emitted >= script.limit else "stop"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ominix.wire.events import Event
 from ominix.wire.jobs import Job
 
 
-@dataclass(frozen=True)
-class EngineSpec:
+class EngineSpec(Struct, frozen=True, array_like=True):
     """What a worker is to load. The module `ominix.engines.<kind>` has `load(spec) -> Engine`."""
 
     kind: str
@@ -19,40 +18,34 @@ class EngineSpec:
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
 
 
-@dataclass(frozen=True)
-class Submit:
+class Submit(Struct, frozen=True, array_like=True, tag=True):
     job_id: int
     job: Job
 
 
-@dataclass(frozen=True)
-class Cancel:
+class Cancel(Struct, frozen=True, array_like=True, tag=True):
     job_id: int
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(Struct, frozen=True, array_like=True, tag=True):
     """The engine is there and takes jobs."""
 
     used_bytes: int = 0  # memory of the process
 
 
-@dataclass(frozen=True)
-class Beat:
+class Beat(Struct, frozen=True, array_like=True, tag=True):
     """The engine goes on, told of about once a second, or has nothing left to do."""
 
     used_bytes: int = 0
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(Struct, frozen=True, array_like=True, tag=True):
     """The events of one step, in order, each with its job's id."""
 
     events: list[tuple[int, Event]]
 
 
-@dataclass(frozen=True)
-class Ending:
+class Ending(Struct, frozen=True, array_like=True, tag=True):
     """The worker's last words: why it is about to exit."""
 
     reason: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True)
-class TokenLogprob:
+class TokenLogprob(Struct, frozen=True, array_like=True):
     """One token with its natural-log probability; `top` holds the likeliest alternatives."""
 
     token: str
@@ -15,13 +14,11 @@ class TokenLogprob:
     top: tuple[TokenLogprob, ...] = ()
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(Struct, frozen=True, array_like=True, tag=True):
     """The job was understood and its input fits; what follows is the answer."""
 
 
-@dataclass(frozen=True)
-class Delta:
+class Delta(Struct, frozen=True, array_like=True, tag=True):
     """New text of choice `index`. Whole characters only."""
 
     text: str
@@ -30,16 +27,14 @@ class Delta:
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(Struct, frozen=True, array_like=True, tag=True):
     """Choice `index` has ended; reason is "stop" or "length"."""
 
     reason: str
     index: int = 0
 
 
-@dataclass(frozen=True)
-class ChatDone:
+class ChatDone(Struct, frozen=True, array_like=True, tag=True):
     """The end of a chat job, with its token counts over all choices."""
 
     prompt_tokens: int
@@ -48,16 +43,14 @@ class ChatDone:
     reasoning_tokens: int = 0
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(Struct, frozen=True, array_like=True, tag=True):
     """So much of the audio has been worked through."""
 
     done_seconds: float
     total_seconds: float | None  # None: not known yet
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(Struct, frozen=True, array_like=True):
     """A word of the text, without the marks around it. Times in seconds from the start of the file."""
 
     text: str
@@ -65,8 +58,7 @@ class Word:
     end: float
 
 
-@dataclass(frozen=True)
-class Segment:
+class Segment(Struct, frozen=True, array_like=True, tag=True):
     """A stretch of speech with its text. Times in seconds from the start of the file."""
 
     id: int
@@ -80,8 +72,7 @@ class Segment:
     words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
 
 
-@dataclass(frozen=True)
-class TranscriptionDone:
+class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):
     """The end of a transcription; `text` is the sum of its deltas."""
 
     text: str
@@ -92,8 +83,7 @@ class TranscriptionDone:
     completion_tokens: int = 0
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Struct, frozen=True, array_like=True, tag=True):
     """The job's end: the input cannot be served as it is. The client's fault, said so it can be mended."""
 
     message: str
@@ -101,8 +91,7 @@ class Refused:
     code: str | None = None
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(Struct, frozen=True, array_like=True, tag=True):
     """The job's end: inference went wrong. Not the client's fault."""
 
     message: str

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 DEFAULT_MAX_TOKENS = 2048
 
 
-@dataclass(frozen=True)
-class Sampling:
+class Sampling(Struct, frozen=True, array_like=True):
     """How the next token is drawn. Names and meanings are the OpenAI API's, the last three mlx-lm's."""
 
     temperature: float = 0.7  # 0 is greedy
     top_p: float = 1.0
     frequency_penalty: float = 0.0
     presence_penalty: float = 0.0
-    logit_bias: dict[int, float] = field(default_factory=dict)
+    logit_bias: dict[int, float] = {}
     seed: int | None = None
     top_k: int = 0  # 0: off
     min_p: float = 0.0
     repetition_penalty: float = 1.0
 
 
-@dataclass(frozen=True)
-class ChatJob:
+class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     """A conversation to continue. Events: Started, then Delta and Finished per choice, then ChatDone."""
 
     messages: tuple[dict[str, Any], ...]  # role and content as strings, developer already system
@@ -33,11 +32,10 @@ class ChatJob:
     stop: tuple[str, ...] = ()
     n: int = 1
     top_logprobs: int | None = None  # None: no logprobs; 0: those of the chosen tokens alone
-    template_options: dict[str, Any] = field(default_factory=dict)  # e.g. enable_thinking
+    template_options: dict[str, Any] = {}  # e.g. enable_thinking
 
 
-@dataclass(frozen=True)
-class Cutting:
+class Cutting(Struct, frozen=True, array_like=True):
     """How a recording is cut at its pauses."""
 
     threshold: float = 0.5  # the chance from which on a sound counts as speech
@@ -46,8 +44,7 @@ class Cutting:
     shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
 
 
-@dataclass(frozen=True)
-class TranscriptionJob:
+class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
 
     path: str
@@ -56,7 +53,9 @@ class TranscriptionJob:
     temperature: float = 0.0
     logprobs: bool = False  # deltas carry each token's
     cutting: Cutting = Cutting()
-    aligner: str | None = None  # the folder of the model that times words; None: nobody asks for words
+    helpers: dict[
+        str, str
+    ] = {}  # what is wanted beside the text ("words") -> the folder of the model that does it
 
 
 Job = ChatJob | TranscriptionJob

@@ -109,9 +109,10 @@ class Transcriber:
 
     def _aligner(self, job: TranscriptionJob) -> Aligner | None:
         """Raises JobRefused. A language that is not given is looked at when it is heard."""
-        if job.aligner is None:
+        folder = job.helpers.get("words")
+        if folder is None:
             return None
-        aligner = self._aligners.get(job.aligner)
+        aligner = self._aligners.get(folder)
         if refusal := aligner.refusal(job.language):
             raise refusal
         return aligner

@@ -62,9 +62,8 @@ def files(tmp_path_factory, sound) -> list[str]:
 
 def job(path: str, **fields) -> TranscriptionJob:
     """Warm, since the random model's likeliest answers are one token again and again."""
-    return TranscriptionJob(
-        path, **{"language": "English", "temperature": 1.0, "aligner": str(ALIGNER), **fields}
-    )
+    given = {"language": "English", "temperature": 1.0, "helpers": {"words": str(ALIGNER)}, **fields}
+    return TranscriptionJob(path, **given)
 
 
 def events_of(engine, jobs: dict[int, TranscriptionJob]) -> dict[int, list]:
@@ -110,7 +109,7 @@ def test_words_have_times_and_none_is_lost(engine, files):
     (events,) = events_of(engine, {1: job(files[2])}).values()
     check(events)
     assert len(words(events)) > 3
-    plain = events_of(engine, {1: job(files[2], aligner=None)})[1]
+    plain = events_of(engine, {1: job(files[2], helpers={})})[1]
     assert plain[-1] == events[-1]  # the text is the same
     assert not words(plain)
     assert sum((s.tokens for s in segments(events)), ()) == sum((s.tokens for s in segments(plain)), ())
@@ -134,7 +133,7 @@ def test_words_count_from_where_the_model_has_begun_to_hear(engine, sound, tmp_p
 def test_words_do_not_depend_on_what_is_timed_beside_them(engine, files):
     jobs = {i: job(path) for i, path in enumerate(files)}
     alone = {i: events_of(engine, {i: wanted})[i] for i, wanted in jobs.items()}
-    together = events_of(engine, {**jobs, 9: job(files[1], aligner=None)})
+    together = events_of(engine, {**jobs, 9: job(files[1], helpers={})})
     for i in jobs:
         check(alone[i])
         assert words(together[i]) == words(alone[i])
@@ -173,7 +172,7 @@ def test_what_is_no_aligner_is_refused_and_named_without_its_path(engine, files,
     (broken / "model.safetensors").write_bytes(b"\x00" * 40)
     for folder in (broken, tmp_path / "gone"):
         with pytest.raises(JobRefused, match=f"The aligner {folder.name} cannot be loaded") as caught:
-            engine.admit(1, job(files[0], aligner=str(folder)))
+            engine.admit(1, job(files[0], helpers={"words": str(folder)}))
         assert str(tmp_path) not in caught.value.message
     check(events_of(engine, {1: job(files[0])})[1])
 
@@ -185,7 +184,7 @@ def test_jobs_with_different_aligners_each_keep_their_own(engine, files, tmp_pat
     settings = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**settings, "timestamp_segment_time": 8}))
     alone = events_of(engine, {1: job(files[2])})[1]
-    both = events_of(engine, {1: job(files[2]), 2: job(files[2], aligner=str(other))})
+    both = events_of(engine, {1: job(files[2]), 2: job(files[2], helpers={"words": str(other)})})
     assert words(both[1]) == words(alone)
     assert words(both[2])[-1].end < words(alone)[-1].end
 
