@@ -1,4 +1,4 @@
-"""Every error raised on purpose. Knows no HTTP: `http/answers.py` alone turns one into a status.
+"""The errors that a client or a person is told of. Knows no HTTP: `http/answers.py` turns one into a status.
 
 OminixError
 ├── InvalidRequest          the client can mend it
@@ -7,6 +7,7 @@ OminixError
 ├── NotAuthenticated
 ├── Forbidden
 ├── ModelNotFound
+├── ClientLeft              nobody waits for the answer any more
 ├── Conflict
 ├── TooLarge
 ├── Busy                    again later: too many jobs aboard
@@ -53,6 +54,10 @@ class Forbidden(OminixError):
 
 class ModelNotFound(OminixError):
     code = "model_not_found"
+
+
+class ClientLeft(OminixError):
+    code = "client_left"
 
 
 class Conflict(OminixError):

@@ -9,9 +9,9 @@ from typing import Any
 import falcon
 from falcon import Request, Response
 
-from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
+from ominix.errors import Busy, ClientLeft, Conflict, ModelNotFound, Unavailable
 from ominix.http.answers import Answers
-from ominix.http.listener import LOOK_SECONDS, ClientLeft, is_gone
+from ominix.http.listener import LOOK_SECONDS, is_gone
 from ominix.library.catalog import Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.progress import Download
@@ -136,7 +136,7 @@ def _await(worker: WorkerProcess, req: Request) -> None:
         if worker.end_reason is not None:
             raise Unavailable(f"{worker.name} {worker.end_reason}", code="model_unavailable")
         if is_gone(req):
-            raise ClientLeft
+            raise ClientLeft("the client has closed the connection")
         time.sleep(LOOK_SECONDS)
 
 

@@ -22,6 +22,11 @@ log = logging.getLogger("ominix.access")
 
 KEY = "ominix.record"
 SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
+MAX_PATH = 200  # characters of a path that the log shows
+
+
+def fresh_id() -> str:
+    return f"req_{uuid.uuid4().hex}"
 
 
 class Record:
@@ -29,7 +34,7 @@ class Record:
 
     def __init__(self, environ: WSGIEnvironment) -> None:
         asked = environ.get("HTTP_X_REQUEST_ID", "")
-        self.request_id = asked if SANE_ID.fullmatch(asked) else f"req_{uuid.uuid4().hex}"
+        self.request_id = asked if SANE_ID.fullmatch(asked) else fresh_id()
         self.method = environ["REQUEST_METHOD"]
         self.path = environ["PATH_INFO"]
         self.status = 0
@@ -54,7 +59,7 @@ class Record:
         return {
             "id": self.request_id,
             "method": self.method,
-            "path": self.path[:200],
+            "path": self.path[:MAX_PATH],
             "status": self.status,
             "model": self.model,
             "queue_ms": self._queue_ms,
@@ -87,9 +92,13 @@ class _Watched:
         close = getattr(self._body, "close", None)  # WSGI: a body may have one
         if close is not None:
             close()
-        fields = self._entry.fields()
-        shown = {key: value for key, value in fields.items() if value is not None}
-        log.info(" ".join(f"{k}={_quoted(v)}" for k, v in shown.items()), extra={"fields": shown})
+        write(self._entry.fields())
+
+
+def write(fields: dict[str, Any]) -> None:
+    """One line of the log; fields that are None are left out."""
+    shown = {key: value for key, value in fields.items() if value is not None}
+    log.info(" ".join(f"{k}={_quoted(v)}" for k, v in shown.items()), extra={"fields": shown})
 
 
 def _quoted(value: object) -> str:

@@ -8,15 +8,12 @@ from contextlib import ExitStack
 
 from falcon import Request
 
+from ominix.errors import ClientLeft
 from ominix.http import access
 from ominix.wire.events import Event
 from ominix.workers.process import Stream
 
 LOOK_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
-
-
-class ClientLeft(Exception):
-    """Nobody waits for the answer any more."""
 
 
 def is_gone(req: Request) -> bool:
@@ -41,7 +38,7 @@ class Listener:
             events = self._stream.take(LOOK_SECONDS)
             if is_gone(self._req):
                 self.close()
-                raise ClientLeft
+                raise ClientLeft("the client has closed the connection")
             if events:
                 self._record.first_event()
                 return events

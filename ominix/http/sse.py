@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from falcon import Response
 
-from ominix.errors import OminixError
+from ominix.errors import ClientLeft, OminixError
 from ominix.http import answers
-from ominix.http.listener import ClientLeft, Listener
+from ominix.http.listener import Listener
 from ominix.wire.events import Event
 
 PING_SECONDS = 15.0  # proxies and clients give up on silent connections after about 30 s

@@ -6,19 +6,17 @@ about the server go before work, so that `/health` answers beside any crowd. Kno
 
 from __future__ import annotations
 
-import time
-
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
-from ominix.http import answers
+from ominix.http import access, answers
 
 ACCEPTED_AT_ONCE = 256  # connections; between two such rounds those that are open are looked at
 
 
 class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
-    """waitress's refusals (unparsable requests, sizes) in the one error shape."""
+    """waitress's refusals (unparsable requests, sizes) in the one error shape and in the access log."""
 
     def execute(self) -> None:
         error = self.request.error
@@ -27,10 +25,15 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         body = answers.json_bytes(answers.error_body(message, kind, None, f"http_{error.code}"))
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "application/json"))
-        self.response_headers.append(("x-request-id", f"req_{time.time_ns():x}"))
+        request_id = access.fresh_id()
+        self.response_headers.append(("x-request-id", request_id))
         self.set_close_on_finish()
         self.content_length = len(body)
         self.write(body)
+        read = vars(self.request)  # as far as it was read: the first line may be no request
+        path = read.get("path", "")[: access.MAX_PATH] or None
+        fields = {"id": request_id, "method": read.get("command"), "path": path, "status": error.code}
+        access.write({**fields, "bytes": len(body)})
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types

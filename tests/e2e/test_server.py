@@ -144,6 +144,29 @@ def test_a_client_that_leaves_cancels_its_job(serve, kind):
     begun = time.monotonic()
     assert eventually(lambda: server.jobs() == 0, 2.0)
     assert time.monotonic() - begun < 1.0  # measured: 0.1 s
+    status = 200 if kind == "streamed" else 499  # a stream's status had left before its client did
+    assert eventually(lambda: f"status={status}" in server.log)
+    assert "ERROR" not in server.log
+    assert "Traceback" not in server.log
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown"),
+    [
+        (b"GET /livez HTTP/1.1\r\nbroken header\r\n\r\n", "status=400"),
+        (b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", "status=413"),
+        (b"nonsense\r\n\r\n", "status=400"),
+    ],
+)
+def test_refusals_before_the_app_stand_in_the_access_log(serve, sent, shown):
+    server = serve("--scripted")
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = connection.recv(65536).decode()
+    request_id = answer.lower().split("x-request-id: ")[1].split("\r")[0]
+    assert eventually(lambda: request_id in server.log)
+    (line,) = [line for line in server.log.splitlines() if request_id in line]
+    assert shown in line
 
 
 @pytest.mark.contract("transport.retry-after")
