@@ -93,13 +93,13 @@ http/access.py: HEAD is a method of its own [server paths_are]
 server/app.py: trailing slashes count [server paths_are]
     strip_url_path_trailing_slash = True
     strip_url_path_trailing_slash = False
-server/listen.py: waitress's own refusals are text [server every_refusal]
+server/channels.py: waitress's own refusals are text [server every_refusal]
     ("Content-Type", "application/json")
     ("Content-Type", "text/plain")
-server/listen.py: waitress's own refusals have no request id [server every_refusal]
-    self.response_headers.append(("x-request-id", f"req_{time.time_ns():x}"))
+server/channels.py: waitress's own refusals have no request id [server every_refusal]
+    self.response_headers.append(("x-request-id", request_id))
     pass
-server/listen.py: waitress's default error tasks [server every_refusal]
+server/channels.py: waitress's default error tasks [server every_refusal]
     error_task_class = JsonErrorTask
     pass
 server/listen.py: waitress refuses large bodies first [server past_the_limit]
@@ -297,7 +297,7 @@ library/catalog.py: any model takes an unknown one's place [requests ids_of]
 library/catalog.py: an unknown model is not named as param [requests ids_of]
     return ModelNotFound(_missing(name, models), param="model")
     return ModelNotFound(_missing(name, models))
-library/catalog.py: a broken folder breaks the list [requests ids_of]
+library/checkpoint.py: a broken folder breaks the list [requests ids_of]
     except (OSError, ValueError, RecursionError) as error:
     except OSError as error:
 library/catalog.py: a path is an owner [catalog unknown_names]
@@ -329,10 +329,19 @@ class Break:
     new: str
 
 
+def breaks() -> list[Break]:
+    found = [Break(*entry[:4], *map(_text, entry[4:])) for entry in ENTRY.findall(BREAKS)]
+    assert len(found) * 3 == len(BREAKS.strip().splitlines()), "an entry is not understood"
+    return found
+
+
+def listed() -> dict[str, tuple[Path, str]]:
+    """Each break's name: the file and the text in it that is replaced."""
+    return {f"{b.file}: {b.name}": (ROOT / "ominix" / b.file, b.old) for b in breaks()}
+
+
 def main(words: list[str]) -> int:
-    breaks = [Break(*entry[:4], *map(_text, entry[4:])) for entry in ENTRY.findall(BREAKS)]
-    assert len(breaks) * 3 == len(BREAKS.strip().splitlines()), "an entry is not understood"
-    chosen = [b for b in breaks if not words or any(word in f"{b.file}: {b.name}" for word in words)]
+    chosen = [b for b in breaks() if not words or any(word in f"{b.file}: {b.name}" for word in words)]
     for tests in sorted({b.tests for b in chosen}):
         named = " or ".join(sorted({b.words for b in chosen if b.tests == tests}))
         verdict = _verdict(Break("errors.py", "none", tests, named, "", ""))

@@ -197,6 +197,12 @@ class Slip:
 UNCHANGED = Slip("model.py", "none", "abc", "class Model(", "class Model(")
 
 
+def listed() -> dict[str, tuple[Path, str]]:
+    """Each slip's name: the file and the text in it that is replaced."""
+    slips = [Slip(*entry) for entry in ENTRY.findall(SLIPS)]
+    return {f"{s.file}: {s.name}": (ROOT / PACKAGE / s.file, s.old) for s in slips}
+
+
 def main(words: list[str]) -> int:
     slips = [Slip(*entry) for entry in ENTRY.findall(SLIPS)]
     slips = [s for s in slips if not words or any(word in s.name for word in words)]
