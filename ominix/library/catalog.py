@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ominix.config import ALIGNER_ALIAS, REPOSITORIES, SPEECH_ALIASES
 from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
-from ominix.families.tasks import task_of
+from ominix.families.tasks import PACKAGES, task_of
 from ominix.library import checkpoint
 from ominix.library.records import Record, Records
 
@@ -41,6 +41,7 @@ class Model:
     path: Path
     task: str
     kind: str
+    package: str = ""  # under ominix.models; "": mlx-lm has the architecture
     owned_by: str = "local"
     created: int = 0  # seconds since the epoch
     size_bytes: int = 0
@@ -237,6 +238,7 @@ def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Mode
         path,
         task=task,
         kind=kind if trouble is None else "",
+        package=PACKAGES.get(str(found.config.get("model_type")), ""),
         owned_by=record.repo_id.partition("/")[0] if record else "local",
         created=found.created,
         size_bytes=found.size_bytes,

@@ -96,6 +96,7 @@ class Pool:
         spec = EngineSpec(
             kind=model.kind,
             path=str(model.path),
+            package=model.package,
             slots=self._jobs_per_worker,
             limit_bytes=self._limit_bytes,
         )

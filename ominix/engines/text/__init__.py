@@ -17,4 +17,4 @@ def load(spec: EngineSpec) -> Engine:
     backend.prepare_engine(log)
     from ominix.engines.text import chat_engine  # brings mlx, which must find the backend prepared
 
-    return chat_engine.load(Path(spec.path), spec.cache_bytes)
+    return chat_engine.load(Path(spec.path), spec.cache_bytes, spec.package)

@@ -43,9 +43,9 @@ class Talk:
         )
 
 
-def load(path: Path, cache_bytes: int | None) -> ChatEngine:
+def load(path: Path, cache_bytes: int | None, package: str = "") -> ChatEngine:
     """Raises Unavailable for a folder that holds no model that can be served."""
-    model = chat_model.load(path)
+    model = chat_model.load(path, package)
     if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
         raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
     space = memory.measure(model.model, cache_bytes)

@@ -27,9 +27,6 @@ from ominix.errors import Unavailable
 
 log = logging.getLogger("ominix.chat")
 
-# Models that mlx-lm lacks: `loader.register()` makes it know them, `chat` has their way of prompting.
-_OWN = {"minicpm_sala": "ominix.models.minicpm_sala"}
-
 PromptTokens = Callable[..., list[int]]  # (tokenizer, messages, **template options)
 
 
@@ -48,10 +45,14 @@ class ChatModel:
     weight_bytes: int
 
 
-def load(path: Path) -> ChatModel:
-    """Raises Unavailable for a folder that holds no model that can be served."""
+def load(path: Path, package: str = "") -> ChatModel:
+    """`package` (under ominix.models) has an architecture that mlx-lm lacks: its `loader.register()` makes
+    mlx-lm know it, its `chat` has its way of prompting.
+
+    Raises Unavailable for a folder that holds no model that can be served.
+    """
     config = _config(path)
-    own = _OWN.get(config["model_type"])
+    own = f"ominix.models.{package}" if package else None
     if own:
         importlib.import_module(f"{own}.loader").register()
     model = _model(path, config)

@@ -14,6 +14,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from ominix.engines.text import chat_engine
 from ominix.engines.text.chat_engine import ChatEngine
 from ominix.engines.text.detokenizer import _byte_letters
+from ominix.families import tasks
 from ominix.models.minicpm_sala import loader
 from ominix.wire.events import Delta, Event
 from ominix.wire.jobs import ChatJob
@@ -120,7 +121,8 @@ def write(path: Path, config: dict, weights: list, *, tags: bool = True) -> Path
 
 
 def engine(path: Path, cache_bytes: int | None = None) -> ChatEngine:
-    return chat_engine.load(path, cache_bytes)
+    model_type = json.loads((path / "config.json").read_text())["model_type"]
+    return chat_engine.load(path, cache_bytes, tasks.PACKAGES.get(model_type, ""))
 
 
 def said(text: str, *turns: str) -> tuple[dict[str, str], ...]:
