@@ -1,13 +1,13 @@
-"""An audio file -> float32 mono at 16 kHz, as a stream: hours take no more memory than a minute.
+"""An open audio file -> float32 mono at 16 kHz, as a stream: hours take no more memory than a minute.
 
 Knows nothing about models, jobs or HTTP. What kind of file it is the bytes say, never the name.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from io import FileIO
-from pathlib import Path
 
 import numpy as np
 
@@ -20,8 +20,10 @@ _MAX_CHANNELS = 32
 _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 
 
-def blocks(path: str, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
-    """The audio in blocks of (80000,) samples, five seconds; the last is shorter, none is empty.
+def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
+    """The audio of an open file in blocks of (80000,) samples, five seconds each; only the last is shorter.
+
+    The descriptor belongs to this call: it is closed with the iterator, also with one that was never asked.
 
     `max_bytes` bounds the decoded samples of all channels, at their own rate, as float32. The
     channels count alike in the mean. NaN and infinity become 0; what exceeds full scale stays.
@@ -31,9 +33,18 @@ def blocks(path: str, *, max_seconds: float, max_bytes: int) -> Iterator[Samples
     out. Where nothing can be read from some place on, the file is refused, not shortened.
 
     Raises JobRefused (param "file") while it is iterated, at any block: code "audio_too_long"
-    beyond one of the bounds, else "invalid_audio_format".
+    beyond one of the bounds, else "invalid_audio_format". Raises OSError if the file cannot be read.
     """
-    with Path(path).open("rb", buffering=0) as file:
+    try:
+        file = FileIO(descriptor)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return _blocks(file, max_seconds, max_bytes)
+
+
+def _blocks(file: FileIO, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
+    with file:
         pieces = _bounded(_pieces(file), max_seconds, max_bytes)
         empty = True
         for block in resample.blocks(resample.resampled(_mono(pieces))):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 
 import av
 import numpy as np
@@ -83,10 +84,15 @@ def _write_pictures(out, stream):
     out.mux(stream.encode(None))
 
 
+def blocks_of(path, *, max_seconds=HOURS, max_bytes=PLENTY):
+    """`decode.blocks` of a file by its name."""
+    return decode.blocks(os.open(path, os.O_RDONLY), max_seconds=max_seconds, max_bytes=max_bytes)
+
+
 def heard(path, data, max_seconds=HOURS, max_bytes=PLENTY):
     """What decode makes of these bytes, in one piece."""
     path.write_bytes(data)
-    return np.concatenate(list(decode.blocks(str(path), max_seconds=max_seconds, max_bytes=max_bytes)))
+    return np.concatenate(list(blocks_of(path, max_seconds=max_seconds, max_bytes=max_bytes)))
 
 
 def likeness(heard_samples, rate_hz=16_000):

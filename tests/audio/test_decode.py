@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import struct
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soxr
-from sounds import HOURS, PLENTY, SECONDS, chirp, encoded, heard, likeness, written
+from sounds import SECONDS, blocks_of, chirp, encoded, heard, likeness, written
 
-from ominix.audio import decode, resample
+from ominix.audio import resample
 from ominix.errors import JobRefused
 
+OPEN_FILES = Path("/dev/fd")  # of this process
 PLAIN = [
     *(("WAV", s) for s in ("PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE")),
     *(("WAVEX", s) for s in ("PCM_16", "PCM_24", "FLOAT")),
@@ -158,11 +160,25 @@ def test_each_rate_is_a_signal_of_its_own():
 def test_blocks_are_even_and_lose_nothing(file):
     file.write_bytes(written(chirp(44_100, 12.3), 44_100, "WAV", "FLOAT"))
 
-    blocks = list(decode.blocks(str(file), max_seconds=HOURS, max_bytes=PLENTY))
+    blocks = list(blocks_of(file))
 
     assert [len(b) for b in blocks] == [80_000, 80_000, round(2.3 * 16_000)]
     wanted = soxr.resample(chirp(44_100, 12.3), 44_100, 16_000)
     assert np.abs(np.concatenate(blocks) - wanted).max() < 1e-5
+
+
+def test_the_descriptor_is_closed_whatever_becomes_of_it(file):
+    file.write_bytes(written(chirp(16_000, 12.0), 16_000, "WAV", "FLOAT"))
+    before = len(list(OPEN_FILES.iterdir()))
+    blocks = blocks_of(file)
+    next(blocks)
+    blocks.close()
+    del blocks  # of one that goes on, and of one that was never asked
+    unasked = blocks_of(file)
+    del unasked
+    with pytest.raises(OSError, match="directory"):
+        blocks_of(file.parent)
+    assert len(list(OPEN_FILES.iterdir())) == before
 
 
 @pytest.mark.slow
@@ -173,7 +189,7 @@ def test_an_hour_takes_no_more_memory_than_a_minute(file):
         out.truncate(44 + 3600 * 32_000)
     tracemalloc.start()
     try:
-        blocks = decode.blocks(str(file), max_seconds=HOURS, max_bytes=PLENTY)
+        blocks = blocks_of(file)
         assert sum(len(b) for b in blocks) == 3600 * 16_000
         assert tracemalloc.get_traced_memory()[1] < 20e6
     finally:
@@ -344,7 +360,7 @@ def test_the_bounds_hold_while_the_file_is_read(file):
     data = written(np.zeros(16_000 * 1800, np.int16), 16_000, "FLAC")
     assert len(data) < 100_000
     file.write_bytes(data)
-    blocks = decode.blocks(str(file), max_seconds=12, max_bytes=PLENTY)
+    blocks = blocks_of(file, max_seconds=12)
     assert len(next(blocks)) == 80_000
     with pytest.raises(JobRefused, match="more than the 12 seconds"):
         list(blocks)

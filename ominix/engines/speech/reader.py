@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -47,8 +48,9 @@ class Reader:
 
 
 def _listen(path: str, cutting: Cutting) -> Generator[Heard, None, None]:
-    blocks = decode.blocks(path, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
     try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        blocks = decode.blocks(descriptor, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
         for clip in clips.clips(blocks, cutting):
             yield clip, features.log_mel(clip.samples) if clip.sound else None
     except FileNotFoundError:  # uploads are deleted when their client leaves
