@@ -1,4 +1,4 @@
-"""What the chat engine costs over mlx-lm's BatchGenerator alone, and how fast it is, in one process.
+"""What the text engine costs over mlx-lm's BatchGenerator alone, and how fast it is, in one process.
 
     python tools/bench_chat_engine.py [FOLDER]
 
@@ -28,9 +28,9 @@ from mlx_lm.generate import BatchGenerator  # noqa: E402
 
 from ominix.cpu import threads  # noqa: E402
 from ominix.engines import memory  # noqa: E402
-from ominix.engines.text import chat_model  # noqa: E402
-from ominix.engines.text.chat_engine import ChatEngine  # noqa: E402
-from ominix.engines.text.chat_model import ChatModel  # noqa: E402
+from ominix.engines.text import text_engine, text_model  # noqa: E402
+from ominix.engines.text.text_engine import TextEngine  # noqa: E402
+from ominix.engines.text.text_model import TextModel  # noqa: E402
 from ominix.wire.events import Delta  # noqa: E402
 from ominix.wire.jobs import ChatJob, Sampling  # noqa: E402
 
@@ -44,7 +44,7 @@ def job(words: int, salt: str) -> ChatJob:
     return ChatJob(({"role": "user", "content": text},), Sampling(temperature=0), max_tokens=TOKENS)
 
 
-def through_engine(engine: ChatEngine, jobs: list[ChatJob]) -> tuple[float, float]:
+def through_engine(engine: TextEngine, jobs: list[ChatJob]) -> tuple[float, float]:
     """Seconds to the first delta and to the end."""
     begun, first = time.perf_counter(), 0.0
     for i, each in enumerate(jobs):
@@ -56,7 +56,7 @@ def through_engine(engine: ChatEngine, jobs: list[ChatJob]) -> tuple[float, floa
     return first, time.perf_counter() - begun
 
 
-def direct(model: ChatModel, jobs: list[ChatJob]) -> tuple[float, float]:
+def direct(model: TextModel, jobs: list[ChatJob]) -> tuple[float, float]:
     """The same through BatchGenerator, as mlx-lm's own server calls it."""
     begun, first = time.perf_counter(), 0.0
     prompts = [model.prompt_tokens(model.tokenizer, list(each.messages)) for each in jobs]
@@ -79,14 +79,14 @@ def measured(way: Callable[[], tuple[float, ...]]) -> tuple[float, float, float]
     return first, seconds, time.process_time() - worked
 
 
-def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
+def compare(model: TextModel, rounds: int, clients: int, words: int) -> None:
     walls, works, rates, firsts = [], [], [], []
     tuner = threads.find()
     for turn in range(rounds):
         if tuner:
             tuner.tune()  # for both
         jobs = [job(words, f"{turn} {client}") for client in range(clients)]
-        engine = ChatEngine(model, memory.measure(model.model, None))
+        engine = text_engine.assembled(model, memory.measure(model.model, None))
         ways = [partial(direct, model, jobs), partial(through_engine, engine, jobs)]
         figures = [measured(way) for way in (ways if turn % 2 else ways[::-1])]
         alone, ours = figures if turn % 2 else figures[::-1]
@@ -103,8 +103,8 @@ def compare(model: ChatModel, rounds: int, clients: int, words: int) -> None:
     )
 
 
-def turns(model: ChatModel, words: int) -> None:
-    engine = ChatEngine(model, memory.measure(model.model, None))
+def turns(model: TextModel, words: int) -> None:
+    engine = text_engine.assembled(model, memory.measure(model.model, None))
     cold_job = job(words, "history")
     cold, _ = through_engine(engine, [cold_job])
     # an answer that the client has edited: only the prompt is the same
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=HOME / "models/SmolLM2-135M-Instruct")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    model = chat_model.load(arguments.folder)
+    model = text_model.load(arguments.folder)
     # without stop tokens every answer has its full length
     model = replace(model, stop_ids=frozenset())
     compare(model, arguments.rounds, clients=1, words=20)

@@ -1,4 +1,4 @@
-"""The door to the chat engine: what has to happen before mlx is imported, happens here."""
+"""The door to the text engine: what has to happen before mlx is imported, happens here."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ log = logging.getLogger("ominix.chat")
 def load(spec: EngineSpec) -> Engine:
     """Raises Unavailable for a folder that holds no model that can be served."""
     backend.prepare_engine(log)
-    from ominix.engines.text import chat_engine  # brings mlx, which must find the backend prepared
+    from ominix.engines.text import text_engine  # brings mlx, which must find the backend prepared
 
-    return chat_engine.load(Path(spec.path), spec.cache_bytes, spec.package)
+    return text_engine.load(Path(spec.path), spec.cache_bytes, spec.package)

@@ -44,12 +44,12 @@ class PrefixCache:
     def size_bytes(self) -> int:
         return sum(entry.size_bytes for entry in self._entries)
 
-    def saves(self, prompt: Sequence[int]) -> int:
-        """How many tokens `take` would find, as things are."""
+    def saved_tokens(self, prompt: Sequence[int]) -> int:
+        """How many tokens `get` would find, as things are."""
         wanted = np.array(prompt, np.int32)
         return max((entry.usable(wanted) for entry in self._entries), default=0)
 
-    def take(self, prompt: Sequence[int]) -> tuple[Caches | None, int]:
+    def get(self, prompt: Sequence[int]) -> tuple[Caches | None, int]:
         """Caches of the longest known beginning, the caller's own, and how many tokens they hold."""
         wanted = np.array(prompt, np.int32)
         best = max(self._entries, key=lambda entry: entry.usable(wanted), default=None)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from jinja2 import TemplateError
 
-from ominix.engines.text.chat_model import ChatModel
 from ominix.engines.text.prefix_cache import common
+from ominix.engines.text.text_model import TextModel
 from ominix.errors import JobRefused
 from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob
 
@@ -18,12 +18,12 @@ _RESERVED = {"add_generation_prompt", "continue_final_message", "tokenize", "cha
 
 @dataclass(frozen=True)
 class Prompt:
-    tokens: list[int]
-    max_tokens: int
-    thinking: bool  # the template has opened a thought already
+    tokens: tuple[int, ...]
+    max_tokens: int  # of the answer
+    opens_reasoning: bool  # the template has written the tag already
 
 
-def prompt(model: ChatModel, job: ChatJob) -> Prompt:
+def prompt(model: TextModel, job: ChatJob) -> Prompt:
     """Raises JobRefused for messages the template refuses or that do not fit."""
     if not model.has_template:
         raise JobRefused(
@@ -35,10 +35,10 @@ def prompt(model: ChatModel, job: ChatJob) -> Prompt:
     tokens = _rendered(model, job, list(job.messages))
     if not tokens:
         raise JobRefused("the messages make an empty prompt", param="messages")
-    return Prompt(tokens, _max_tokens(model, job, len(tokens)), _is_thinking(model, tokens))
+    return Prompt(tuple(tokens), _max_tokens(model, job, len(tokens)), _opens_reasoning(model, tokens))
 
 
-def boundaries(model: ChatModel, job: ChatJob, tokens: list[int]) -> list[int]:
+def boundaries(model: TextModel, job: ChatJob, tokens: tuple[int, ...]) -> tuple[int, ...]:
     """Up to where other prompts will be the same: this conversation's next one, and other
     conversations with the same system message. Places in `tokens`, ascending."""
     messages = list(job.messages)
@@ -52,10 +52,10 @@ def boundaries(model: ChatModel, job: ChatJob, tokens: list[int]) -> list[int]:
         except JobRefused:  # a conversation this template would not have
             continue
         places.add(min(common(mine, np.array(theirs, np.int32)), len(tokens) - 1))
-    return sorted(places - {0})
+    return tuple(sorted(places - {0}))
 
 
-def _check_parameters(model: ChatModel, job: ChatJob) -> None:
+def _check_parameters(model: TextModel, job: ChatJob) -> None:
     reserved = _RESERVED & job.template_options.keys()
     if reserved:
         raise JobRefused(f"{sorted(reserved)[0]} is not for clients to set", param="chat_template_kwargs")
@@ -66,7 +66,7 @@ def _check_parameters(model: ChatModel, job: ChatJob) -> None:
         raise JobRefused(f"max_tokens is {job.max_tokens}; the least is 1", param="max_tokens")
 
 
-def _rendered(model: ChatModel, job: ChatJob, messages: list[dict[str, str]]) -> list[int]:
+def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, str]]) -> list[int]:
     try:
         return model.prompt_tokens(model.tokenizer, messages, **job.template_options)
     except (TemplateError, TypeError, ValueError, KeyError) as error:
@@ -76,7 +76,7 @@ def _rendered(model: ChatModel, job: ChatJob, messages: list[dict[str, str]]) ->
         ) from error
 
 
-def _max_tokens(model: ChatModel, job: ChatJob, size: int) -> int:
+def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:
     left = model.context - size
     wanted = min(DEFAULT_MAX_TOKENS, left) if job.max_tokens is None else job.max_tokens
     if wanted > left or left < 1:
@@ -90,7 +90,7 @@ def _max_tokens(model: ChatModel, job: ChatJob, size: int) -> int:
     return wanted
 
 
-def _is_thinking(model: ChatModel, tokens: list[int]) -> bool:
-    """Templates that open a thought themselves do so at the prompt's very end."""
+def _opens_reasoning(model: TextModel, tokens: list[int]) -> bool:
+    """Templates that write the opening tag themselves do so at the prompt's very end."""
     end = str(model.tokenizer.decode(tokens[-12:])).rstrip()
     return model.tags is not None and end.endswith(model.tags[0])

@@ -77,19 +77,19 @@ def processors(sampling: Sampling, prompt_size: int) -> list[Processor]:
     return found
 
 
-class Watcher:
+class LogitsRecorder:
     """A first processor that keeps the model's own logits until their token is known."""
 
     def __init__(self) -> None:
-        self._seen: deque[mx.array] = deque()
+        self._logits: deque[mx.array] = deque()
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        self._seen.append(logits)
+        self._logits.append(logits)
         return logits
 
     def likeliest(self, token: int, count: int) -> list[tuple[int, float]]:
         """The oldest kept: `token` first, then the `count` likeliest tokens, with log-probabilities."""
-        logits = self._seen.popleft().astype(mx.float32)
+        logits = self._logits.popleft().astype(mx.float32)
         logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
         top = _largest(logprobs, min(count, logits.shape[-1])) if count else mx.zeros((1, 0), mx.uint32)
         ids = mx.concatenate([mx.array([[token]], mx.uint32), top.astype(mx.uint32)], axis=-1)

@@ -158,19 +158,19 @@ def test_the_oldest_go_when_the_bound_is_reached():
         prefixes.put([first, 1, 2, 3], caches(4))
 
     assert prefixes.size_bytes <= 10 * 2048
-    assert prefixes.saves([100, 1, 2, 3, 9]) == 0
-    assert prefixes.saves([300, 1, 2, 3, 9]) == 4
+    assert prefixes.saved_tokens([100, 1, 2, 3, 9]) == 0
+    assert prefixes.saved_tokens([300, 1, 2, 3, 9]) == 4
 
 
 def test_what_was_used_lately_stays():
     prefixes = PrefixCache(limit_bytes=10 * 2048)
     prefixes.put([100, 1, 2, 3], caches(4))
     prefixes.put([200, 1, 2, 3], caches(4))
-    prefixes.take([100, 1, 2, 3, 4])
+    prefixes.get([100, 1, 2, 3, 4])
     prefixes.put([300, 1, 2, 3], caches(4))
 
-    assert prefixes.saves([100, 1, 2, 3, 4]) == 4
-    assert prefixes.saves([200, 1, 2, 3, 4]) == 0
+    assert prefixes.saved_tokens([100, 1, 2, 3, 4]) == 4
+    assert prefixes.saved_tokens([200, 1, 2, 3, 4]) == 0
 
 
 def test_a_cache_beyond_the_bound_is_not_kept():
@@ -187,19 +187,19 @@ def test_a_longer_prefix_replaces_those_it_covers():
     prefixes.put([1, 2, 3], caches(3))
 
     assert prefixes.size_bytes == 4 * 2048
-    assert prefixes.saves([1, 2, 3, 9]) == 3
+    assert prefixes.saved_tokens([1, 2, 3, 9]) == 3
 
 
 def test_taking_leaves_the_kept_cache_as_it_was():
     prefixes = PrefixCache(limit_bytes=1 << 20)
     prefixes.put([1, 2, 3, 4], caches(4))
 
-    taken, size = prefixes.take([1, 2, 9])
+    taken, size = prefixes.get([1, 2, 9])
     taken[0].update_and_fetch(mx.ones((1, 1, 2, 256)), mx.ones((1, 1, 2, 256)))
 
     assert size == 2
-    assert prefixes.saves([1, 2, 3, 4, 5]) == 4
-    kept, _ = prefixes.take([1, 2, 3, 4, 5])
+    assert prefixes.saved_tokens([1, 2, 3, 4, 5]) == 4
+    kept, _ = prefixes.get([1, 2, 3, 4, 5])
     assert kept[0].keys_and_values()[0].sum().item() == 0
 
 
@@ -207,6 +207,6 @@ def test_what_cannot_be_trimmed_serves_only_what_begins_with_all_of_it():
     prefixes = PrefixCache(limit_bytes=1 << 20)
     prefixes.put([1, 2, 3], caches(3, trims=False))
 
-    assert prefixes.saves([1, 2, 3, 4]) == 3
-    assert prefixes.saves([1, 2, 9]) == 0
-    assert prefixes.saves([1, 2, 3]) == 0
+    assert prefixes.saved_tokens([1, 2, 3, 4]) == 3
+    assert prefixes.saved_tokens([1, 2, 9]) == 0
+    assert prefixes.saved_tokens([1, 2, 3]) == 0

@@ -116,11 +116,11 @@ def test_seed_choice_and_position_make_the_draw():
     assert len(set(draws(1, 0))) > 1
 
 
-def test_the_watcher_tells_the_models_own_probabilities():
-    watcher = sampling.Watcher()
-    watcher(mx.array([1]), mx.array(LOGITS))
+def test_the_recorder_tells_the_models_own_probabilities():
+    recorder = sampling.LogitsRecorder()
+    recorder(mx.array([1]), mx.array(LOGITS))
 
-    own, *top = watcher.likeliest(17, 3)
+    own, *top = recorder.likeliest(17, 3)
 
     logprobs = np.log(softmax(LOGITS[0]))
     best = np.argsort(-logprobs)[:3]

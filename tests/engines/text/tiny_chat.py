@@ -11,9 +11,10 @@ import mlx.core as mx
 from mlx.utils import tree_flatten
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from ominix.engines.text import chat_engine
-from ominix.engines.text.chat_engine import ChatEngine
+from ominix.engines.text import text_engine, text_model
 from ominix.engines.text.detokenizer import _byte_letters
+from ominix.engines.text.text_engine import TextEngine
+from ominix.engines.text.text_model import TextModel
 from ominix.families import tasks
 from ominix.models.minicpm_sala import loader
 from ominix.wire.events import Delta, Event
@@ -120,9 +121,16 @@ def write(path: Path, config: dict, weights: list, *, tags: bool = True) -> Path
     return path
 
 
-def engine(path: Path, cache_bytes: int | None = None) -> ChatEngine:
-    model_type = json.loads((path / "config.json").read_text())["model_type"]
-    return chat_engine.load(path, cache_bytes, tasks.PACKAGES.get(model_type, ""))
+def engine(path: Path, cache_bytes: int | None = None) -> TextEngine:
+    return text_engine.load(path, cache_bytes, package(path))
+
+
+def model(path: Path) -> TextModel:
+    return text_model.load(path, package(path))
+
+
+def package(path: Path) -> str:
+    return tasks.PACKAGES.get(json.loads((path / "config.json").read_text())["model_type"], "")
 
 
 def said(text: str, *turns: str) -> tuple[dict[str, str], ...]:
@@ -131,7 +139,7 @@ def said(text: str, *turns: str) -> tuple[dict[str, str], ...]:
     return tuple({"role": role, "content": c} for role, c in zip(roles, (text, *turns), strict=False))
 
 
-def run(chat: ChatEngine, *jobs: ChatJob) -> list[list[Event]]:
+def run(chat: TextEngine, *jobs: ChatJob) -> list[list[Event]]:
     """All events of jobs that are aboard at the same time."""
     events: dict[int, list[Event]] = {i: [] for i in range(len(jobs))}
     for i, job in enumerate(jobs):

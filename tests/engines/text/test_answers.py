@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from ominix.engines.text.parser import AnswerParser
+from ominix.engines.text.answers import AnswerParser
 
 TAGS = ("<think>", "</think>")
 
@@ -15,8 +15,8 @@ def cut(pieces, stops=(), tags=TAGS, thinking=False):
     passages = AnswerParser(stops, tags, thinking)
     found = [p for piece in pieces for p in passages.add(piece)]
     found += passages.close()
-    said = "".join(p.text for p in found if not p.thought)
-    return "".join(p.text for p in found if p.thought), said, passages.stopped
+    said = "".join(p.text for p in found if not p.reasoning)
+    return "".join(p.text for p in found if p.reasoning), said, passages.stopped
 
 
 CASES = [

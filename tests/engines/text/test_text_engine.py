@@ -1,4 +1,4 @@
-"""The chat engine with tiny models: what goes in together comes out as if alone."""
+"""The text engine with tiny models: what goes in together comes out as if alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import pytest
 import tiny_chat
 from tiny_chat import END, THINK, UNTHINK, run, said, text, tokens
 
+from ominix.engines import memory
+from ominix.engines.text import text_model
+from ominix.engines.text.executor import Executor
+from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
+from ominix.engines.text.text_engine import TextEngine
 from ominix.errors import JobRefused
 from ominix.wire.events import ChatDone, Delta, Finished, Started
 from ominix.wire.jobs import ChatJob, Sampling, TranscriptionJob
@@ -96,6 +101,21 @@ def test_choices_of_a_job_differ_and_are_counted_together(chat):
     assert sum(isinstance(e, ChatDone) for e in events) == 1
 
 
+def test_time_passes_only_where_the_engine_is_told(folders):
+    """A clock that only the engine's own waits move."""
+    model, waits = text_model.load(folders["llama"]), []
+    executor = Executor(model, 0, MOST_SEQUENCES)
+    scheduler = Scheduler(0.05, memory.measure(model.model, None).holds)
+    chat = TextEngine(model, scheduler, executor, clock=lambda: sum(waits), sleep=waits.append)
+    chat.admit(1, greedy("one"))
+    before = chat.step()
+    after = chat.step()
+
+    assert before == []
+    assert after == [(1, Started())]
+    assert waits == [pytest.approx(0.01)]
+
+
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_a_choice_equals_the_only_one(folders, kind):
     """The prompt is read once for all choices: each must begin with the same state."""
@@ -107,7 +127,7 @@ def test_a_choice_equals_the_only_one(folders, kind):
     assert all(tokens(triple, i) == tokens(single) for i in range(3))
 
 
-def test_those_who_come_together_are_read_together(chat):
+def test_those_who_come_together_are_prefilled_together(chat):
     first_words: dict[int, int] = {}
     chat.admit(0, greedy("alpha " * 20))
     for number in range(20):
@@ -121,7 +141,7 @@ def test_those_who_come_together_are_read_together(chat):
     assert len(set(first_words.values())) == 1
 
 
-def test_more_jobs_than_seats_are_served_in_order(folders):
+def test_more_jobs_than_places_are_served_in_order(folders):
     chat = tiny_chat.engine(folders["llama"])
     jobs = [greedy(f"number {i}", max_tokens=4) for i in range(40)]
 
@@ -217,7 +237,7 @@ def test_a_tag_in_letters_counts_as_well(tmp_path):
     assert text(events, reasoning=True) == "a/c"
 
 
-def test_a_cancelled_job_is_silent_and_gives_its_seat_back(folders):
+def test_a_cancelled_job_is_silent_and_gives_its_place_back(folders):
     chat = tiny_chat.engine(folders["llama"])
     chat.admit(1, greedy("long " * 300, max_tokens=2000))
     chat.admit(2, greedy("short", max_tokens=2000, n=2))
@@ -227,8 +247,10 @@ def test_a_cancelled_job_is_silent_and_gives_its_seat_back(folders):
     chat.cancel(99)
     later = [job_id for _ in range(20) for job_id, _ in chat.step()]
     chat.cancel(2)
+    left = chat.step()
 
     assert 1 not in later
+    assert left == []
     assert chat.idle
     assert reasons(run(chat, greedy("next"))[0])
 

@@ -1,4 +1,4 @@
-"""A chat model's folder, loaded: weights, tokenizer, and the facts an engine needs of them.
+"""A text model's folder, loaded: weights, tokenizer, and the facts an engine needs of them.
 
 Code that a folder brings is never run. What cannot be loaded ends in a sentence for the person who
 put the folder there. Knows nothing about jobs.
@@ -31,21 +31,21 @@ PromptTokens = Callable[..., list[int]]  # (tokenizer, messages, **template opti
 
 
 @dataclass(frozen=True)
-class ChatModel:
+class TextModel:
     name: str
     model: nn.Module
     tokenizer: TokenizerWrapper
     detokenizer: Detokenizer
     prompt_tokens: PromptTokens
     has_template: bool
-    tags: tuple[str, str] | None  # around a thought; None for a model that has none
+    tags: tuple[str, str] | None  # around reasoning; None for a model that does not reason
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
     weight_bytes: int
 
 
-def load(path: Path, package: str = "") -> ChatModel:
+def load(path: Path, package: str = "") -> TextModel:
     """`package` (under ominix.models) has an architecture that mlx-lm lacks: its `loader.register()` makes
     mlx-lm know it, its `chat` has its way of prompting.
 
@@ -59,7 +59,7 @@ def load(path: Path, package: str = "") -> ChatModel:
     tokenizer = _tokenizer(path, config)
     chat = importlib.import_module(f"{own}.chat") if own else None
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
-    return ChatModel(
+    return TextModel(
         name=path.name,
         model=model,
         tokenizer=tokenizer,

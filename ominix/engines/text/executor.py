@@ -1,0 +1,139 @@
+"""The executor of the text engine: runs plans on the model, through mlx-lm's BatchGenerator.
+
+In: a plan. Out: its outcome. It owns all arrays: the batch, and the caches that are kept for later prompts.
+It decides nothing and reads no clock; what it draws depends on the seeds in the plans alone, so the same
+plans give the same tokens again. Knows token ids, nothing of text or jobs.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from dataclasses import dataclass
+
+import mlx.core as mx
+from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
+from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.sample_utils import greedy_sampler
+
+from ominix.engines.text import sampling
+from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
+from ominix.engines.text.prefix_cache import Caches, PrefixCache
+from ominix.engines.text.sampling import LogitsRecorder
+from ominix.engines.text.text_model import TextModel
+
+
+@dataclass
+class _Row:
+    """A sequence in the batch, under the id that the BatchGenerator gave it."""
+
+    sequence: Sequence
+    uid: int
+    cached: int  # prompt tokens that its caches held when it joined
+    place: int  # prompt tokens that they hold now
+    recorder: LogitsRecorder | None
+
+    @property
+    def left(self) -> int:
+        return len(self.sequence.tokens) - self.place
+
+
+class Executor:
+    def __init__(self, model: TextModel, kept_bytes: int, most_sequences: int) -> None:
+        """`kept_bytes`: the bound for caches that are kept for later prompts."""
+        self._model = model.model
+        self._prefixes = PrefixCache(kept_bytes)
+        self._rows: dict[int, _Row] = {}  # by uid
+        self._fork_caches: dict[int, Caches] = {}  # by sequence id: their prompt's, until they join
+        self._generator = BatchGenerator(
+            model.model,
+            stop_tokens=[[token] for token in model.stop_ids],
+            completion_batch_size=most_sequences,
+            prefill_batch_size=most_sequences,
+        )
+        empty = make_prompt_cache(model.model)
+        self._trims = can_trim_prompt_cache(empty)
+        self._window = min((c.max_size for c in empty if isinstance(c, RotatingKVCache)), default=None)
+
+    def saved_tokens(self, prompt: tuple[int, ...]) -> int:
+        """How many of the prompt's tokens need no prefill, as things are."""
+        return self._prefixes.saved_tokens(prompt)
+
+    def needs_boundaries(self, prompt_tokens: int) -> bool:
+        """Caches that can be trimmed serve from any place on: only others are kept at chosen ones."""
+        return not self._trims or (self._window is not None and prompt_tokens >= self._window)
+
+    def synchronize(self) -> None:
+        """Return when nothing computes any more: between two steps the next token already does."""
+        mx.synchronize(self._generator.stream)
+
+    def run(self, plan: Plan) -> Outcome:
+        for sequence_id in plan.leaves:
+            self._leave(sequence_id)
+        cached = {sequence.id: self._join(sequence) for sequence in plan.joins}
+        if not self._rows:
+            return Outcome(cached, {})
+        prefills = sum(row.left > 1 for row in self._rows.values())
+        self._generator.prefill_step_size = max(1, plan.prefill_tokens // max(1, prefills))
+        prompts, answers = self._generator.next()
+        prefilled = dict(self._prefilled(response) for response in prompts)
+        return Outcome(cached, prefilled, tuple(self._token(response) for response in answers))
+
+    def _join(self, sequence: Sequence) -> int:
+        """How many of its prompt's tokens its caches hold."""
+        caches, cached = self._fork_caches.pop(sequence.id, None), len(sequence.tokens) - 1
+        if caches is None:
+            caches, cached = self._prefixes.get(sequence.tokens)
+        if caches is not None and cached == len(sequence.tokens) - 1:
+            self._keep_for_forks(sequence, caches)
+        recorder = None if sequence.top_logprobs is None else LogitsRecorder()
+        processors = sampling.processors(sequence.sampling, len(sequence.tokens))
+        cuts = [cached, *(b for b in sequence.boundaries if b > cached), len(sequence.tokens)]
+        (uid,) = self._generator.insert_segments(
+            [[list(sequence.tokens[a:b]) for a, b in itertools.pairwise(cuts)]],
+            max_tokens=[sequence.max_tokens],
+            caches=[make_prompt_cache(self._model) if caches is None else caches],
+            all_tokens=[list(sequence.tokens[:cached])],
+            samplers=[sampling.sampler(sequence.sampling, sequence.seed, sequence.choice) or greedy_sampler],
+            logits_processors=[[recorder, *processors] if recorder else processors],
+        )
+        self._rows[uid] = _Row(sequence, uid, cached, cached, recorder)
+        return cached
+
+    def _leave(self, sequence_id: int) -> None:
+        """Free it, wherever it is; what it has computed is kept for later prompts."""
+        self._fork_caches.pop(sequence_id, None)
+        row = next((row for row in self._rows.values() if row.sequence.id == sequence_id), None)
+        if row is None:
+            return
+        del self._rows[row.uid]
+        caches, tokens = self._generator.remove([row.uid], return_prompt_caches=True)[row.uid]
+        if row.place > row.cached:
+            self._prefixes.put(tokens, caches)
+
+    def _prefilled(self, response: PromptProcessingBatch.Response) -> tuple[int, int]:
+        row = self._rows[response.uid]
+        done, _ = response.progress
+        row.place = row.cached + done
+        wanted = row.place in row.sequence.boundaries or (row.left == 1 and row.sequence.forks)
+        if row.left and wanted:
+            caches, tokens = self._generator.extract_cache([row.uid])[row.uid]
+            if row.left == 1:
+                self._keep_for_forks(row.sequence, caches)
+            if row.place in row.sequence.boundaries:
+                self._prefixes.put(list(tokens), caches)
+        return row.sequence.id, row.place
+
+    def _keep_for_forks(self, sequence: Sequence, caches: Caches) -> None:
+        for fork in sequence.forks:
+            self._fork_caches[fork] = copy.deepcopy(caches)
+
+    def _token(self, response: GenerationBatch.Response) -> Token:
+        row, finish = self._rows[response.uid], response.finish_reason
+        logprobs: tuple[tuple[int, float], ...] = ()
+        if row.recorder and finish != "stop":  # a stop token is not part of the answer
+            logprobs = tuple(row.recorder.likeliest(response.token, row.sequence.top_logprobs or 0))
+        if finish is not None:
+            del self._rows[row.uid]
+            self._prefixes.put(response.all_tokens or [], response.prompt_cache or [])
+        return Token(row.sequence.id, int(response.token), finish, logprobs)

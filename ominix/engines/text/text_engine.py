@@ -1,0 +1,193 @@
+"""The text engine: chat jobs in, their events out.
+
+A job becomes one sequence for each of its choices; the scheduler plans their steps, the executor runs them,
+and the tokens that come back become events here. Between the two stands the clock: the engine measures the
+steps, in seconds, and waits when the plan says so. Knows nothing of pipes or HTTP. Not thread-safe; the
+worker's main thread owns it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import make_prompt_cache
+
+from ominix.cpu import threads
+from ominix.cpu.threads import Threads
+from ominix.engines import memory
+from ominix.engines.memory import MemoryLimits
+from ominix.engines.text import prompts, sampling, text_model
+from ominix.engines.text.answers import AnswerParser, Choice
+from ominix.engines.text.executor import Executor
+from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
+from ominix.engines.text.prompts import Prompt
+from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
+from ominix.engines.text.text_model import TextModel
+from ominix.errors import JobRefused, Unavailable
+from ominix.wire.events import ChatDone, Event, Finished, Started
+from ominix.wire.jobs import ChatJob, Job
+
+LEAST_CONTEXT = 256  # tokens; a model with memory for fewer is of no use
+
+Clock = Callable[[], float]  # seconds, from any beginning
+
+
+@dataclass
+class RunningJob:
+    """A job aboard: its choices, by sequence id, until they have finished."""
+
+    job_id: int
+    prompt_tokens: int
+    choices: dict[int, Choice]
+    first: int  # the sequence that prefills the prompt for all
+    cached_tokens: int = 0  # of its prompt
+    finished: list[Choice] = field(default_factory=list)
+
+    def done(self) -> ChatDone:
+        return ChatDone(
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=sum(choice.tokens for choice in self.finished),
+            cached_tokens=self.cached_tokens,
+            reasoning_tokens=sum(choice.reasoning_tokens for choice in self.finished),
+        )
+
+
+class TextEngine:
+    def __init__(
+        self,
+        model: TextModel,
+        scheduler: Scheduler,
+        executor: Executor,
+        blas_threads: Threads | None = None,
+        clock: Clock = time.perf_counter,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._model = model
+        self._scheduler = scheduler
+        self._executor = executor
+        self._blas_threads = blas_threads
+        self._clock = clock
+        self._sleep = sleep
+        self._ids = itertools.count()
+        self._jobs: dict[int, RunningJob] = {}
+        self._by_sequence: dict[int, RunningJob] = {}
+        self._started: list[int] = []
+
+    @property
+    def idle(self) -> bool:
+        return self._scheduler.idle
+
+    def admit(self, job_id: int, job: Job) -> None:
+        if not isinstance(job, ChatJob):
+            raise JobRefused(f"{self._model.name} is a chat model", param="model", code="unsupported_value")
+        prompt = prompts.prompt(self._model, job)
+        first, *forks = self._sequences(job, prompt)
+        choices = {sequence.id: self._choice(sequence.choice, job, prompt) for sequence in (first, *forks)}
+        self._jobs[job_id] = running = RunningJob(job_id, len(prompt.tokens), choices, first.id)
+        self._by_sequence |= dict.fromkeys(choices, running)
+        self._started.append(job_id)
+        self._scheduler.add(first, self._executor.saved_tokens(first.tokens), self._clock(), forks)
+
+    def cancel(self, job_id: int) -> None:
+        job = self._jobs.pop(job_id, None)
+        if job is None:
+            return
+        self._started = [other for other in self._started if other != job_id]
+        self._scheduler.leave(job.choices)
+        for sequence_id in job.choices:
+            del self._by_sequence[sequence_id]
+
+    def step(self) -> list[tuple[int, Event]]:
+        plan = self._scheduler.plan(self._clock())
+        if plan.wait_seconds > 0:
+            self._sleep(plan.wait_seconds)
+            return []
+        events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
+        self._started = []
+        for token in self._run(plan).tokens:
+            job = self._by_sequence[token.sequence_id]
+            events += [(job.job_id, event) for event in self._add(job, token)]
+        return events
+
+    def _sequences(self, job: ChatJob, prompt: Prompt) -> list[Sequence]:
+        """One for each choice; all but the first are its forks."""
+        boundaries: tuple[int, ...] = ()
+        if self._executor.needs_boundaries(len(prompt.tokens)):
+            boundaries = prompts.boundaries(self._model, job, prompt.tokens)
+        seed = sampling.fresh_seed() if job.sampling.seed is None else job.sampling.seed
+        ids = tuple(itertools.islice(self._ids, job.n))
+        first = Sequence(
+            id=ids[0],
+            tokens=prompt.tokens,
+            max_tokens=prompt.max_tokens,
+            sampling=job.sampling,
+            seed=seed,
+            choice=0,
+            top_logprobs=job.top_logprobs,
+            boundaries=boundaries,
+        )
+        forks = [replace(first, id=ids[choice], choice=choice, boundaries=()) for choice in range(1, job.n)]
+        return [replace(first, forks=ids[1:]), *forks]
+
+    def _choice(self, index: int, job: ChatJob, prompt: Prompt) -> Choice:
+        parser = AnswerParser(job.stop, self._model.tags, prompt.opens_reasoning)
+        return Choice(index, self._model.detokenizer, parser)
+
+    def _run(self, plan: Plan) -> Outcome:
+        if self._blas_threads and self._blas_threads.due:
+            self._executor.synchronize()
+            self._blas_threads.tune()
+        begun = self._clock()
+        outcome = self._executor.run(plan)
+        self._scheduler.learn(plan, outcome, self._clock() - begun)
+        for sequence_id, cached in outcome.cached.items():
+            job = self._by_sequence[sequence_id]
+            if sequence_id == job.first:
+                job.cached_tokens = cached
+        return outcome
+
+    def _add(self, job: RunningJob, token: Token) -> list[Event]:
+        choice = job.choices[token.sequence_id]
+        events = choice.add(token)
+        if not isinstance(events[-1] if events else None, Finished):
+            return events
+        if not token.finish:  # a stop text: the batch does not know of it
+            self._scheduler.leave([token.sequence_id])
+        del job.choices[token.sequence_id], self._by_sequence[token.sequence_id]
+        job.finished.append(choice)
+        if job.choices:
+            return events
+        del self._jobs[job.job_id]
+        return [*events, job.done()]
+
+
+def load(path: Path, cache_bytes: int | None, package: str = "") -> TextEngine:
+    """Raises Unavailable for a folder that holds no model that can be served."""
+    model = text_model.load(path, package)
+    if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
+        raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
+    limits = memory.measure(model.model, cache_bytes)
+    if limits.most_tokens < LEAST_CONTEXT:
+        raise Unavailable(f"{model.name} leaves no memory for a conversation")
+    return assembled(replace(model, context=min(model.context, limits.most_tokens)), limits)
+
+
+def assembled(model: TextModel, limits: MemoryLimits) -> TextEngine:
+    """An engine on a loaded model, within these limits."""
+    scheduler = Scheduler(_token_seconds(model.model, time.perf_counter), limits.holds)
+    executor = Executor(model, limits.kept_bytes, MOST_SEQUENCES)
+    return TextEngine(model, scheduler, executor, threads.find())
+
+
+def _token_seconds(model: nn.Module, clock: Clock) -> float:
+    """What a token takes, once the model has run: before, there may be kernels to compile."""
+    caches = make_prompt_cache(model)
+    begun = clock()
+    mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
+    return clock() - begun
