@@ -110,17 +110,18 @@ best(run)
     "ominix": """
 from pathlib import Path
 from ominix.cpu import backend
-from ominix.engines.speech import scheduler
+from ominix.engines.speech.scheduler import Scheduler
 from ominix.wire.events import TranscriptionDone
 from ominix.wire.jobs import TranscriptionJob
 from ominix.cpu import dense
-from ominix.models.qwen3_asr import config, prompt, tokenizer, weights
+from ominix.models.qwen3_asr import config, prompt, recogniser, tokenizer, weights
 folder = Path(orders["model"])
 model = weights.load(folder)
 dense.make(model)
 mx.eval(model.parameters())
 grammar = prompt.Grammar(tokenizer.load(folder), config.read(folder).eos_token_ids)
-engine = scheduler.Transcriber(model, grammar, 8, limit=lambda seconds: orders["tokens"])
+ours = recogniser.Qwen3Recogniser(model, grammar, limit=lambda seconds: orders["tokens"])
+engine = Scheduler(ours, 8, {})
 def run():
     for number, path in enumerate(orders["clips"]):
         engine.admit(number, TranscriptionJob(path))

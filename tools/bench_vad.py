@@ -28,10 +28,10 @@ Detector = Callable[[np.ndarray], np.ndarray]  # samples -> speech or not, by fr
 
 
 def spectral(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    ear = vad.Ear()
-    ear.hear(samples)
-    ear.end()
-    return ear.chances() > threshold
+    detector = vad.Detector()
+    detector.append(samples)
+    detector.end()
+    return detector.probabilities() > threshold
 
 
 def energy(samples: np.ndarray) -> np.ndarray:

@@ -15,10 +15,10 @@ from ominix.http.admission import Turns
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
-from ominix.library.catalog import Catalog
+from ominix.library.catalog import Catalog, Model
 from ominix.text import languages
 from ominix.wire.events import Delta, Event, Progress, TokenLogprob
-from ominix.wire.jobs import Cutting, TranscriptionJob
+from ominix.wire.jobs import Cutting, Helper, TranscriptionJob
 from ominix.workers.pool import Pool
 
 
@@ -44,7 +44,7 @@ class Transcriptions:
         with self._turns.one(), contextlib.ExitStack() as stack:
             fields, path = self._read(req, stack)
             model = self._catalog.for_task(fields["model"], "speech")
-            helpers = {"words": str(self._catalog.aligner_for(model).path)} if wants_words(fields) else {}
+            helpers = {"words": self._aligner_for(model)} if wants_words(fields) else {}
             job = transcription_job(fields, path, helpers)
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
@@ -52,6 +52,10 @@ class Transcriptions:
             sse.answer(resp, listener, self._renderer(), last=b"")
         else:
             self._answer(resp, fields, transcript.collected(listener))
+
+    def _aligner_for(self, model: Model) -> Helper:
+        aligner = self._catalog.aligner_for(model)
+        return Helper(aligner.package, str(aligner.path))
 
     def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, str]:
         """The fields and the audio file's path; an uploaded file is deleted when `stack` closes."""
@@ -117,8 +121,8 @@ def wants_words(fields: JsonObject) -> bool:
     return shown and "word" in fields["timestamp_granularities"]
 
 
-def transcription_job(fields: JsonObject, path: str, helpers: dict[str, str]) -> TranscriptionJob:
-    """The job that a checked request asks for. `helpers`: their folders. Raises InvalidRequest."""
+def transcription_job(fields: JsonObject, path: str, helpers: dict[str, Helper]) -> TranscriptionJob:
+    """The job that a checked request asks for. Raises InvalidRequest."""
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         path=path,

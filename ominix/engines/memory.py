@@ -43,8 +43,7 @@ class MemoryLimits:
 
 
 def measure(model: nn.Module, kept_bytes: int | None) -> MemoryLimits:
-    """Runs the model on one token. Half of what is free goes to running sequences, since merging
-    caches holds them twice for a moment; an eighth, at most 4 GiB, to kept ones."""
+    """Runs the model on one token. An eighth of what is free, at most 4 GiB, goes to kept prefixes."""
     mx.set_cache_limit(_FREED_BYTES)
     caches = make_prompt_cache(model)
     mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
@@ -53,11 +52,20 @@ def measure(model: nn.Module, kept_bytes: int | None) -> MemoryLimits:
     growing = [a for a in arrays if KVCache.step in a.shape]  # caches grow by so many tokens at a time
     free = free_bytes()
     return MemoryLimits(
-        running_bytes=free // 2,
+        running_bytes=running_bytes(),
         kept_bytes=min(free // 8, 4 << 30) if kept_bytes is None else kept_bytes,
         fixed_bytes=sum(a.nbytes for a in arrays) - sum(a.nbytes for a in growing),
         token_bytes=sum(a.nbytes for a in growing) // KVCache.step,
     )
+
+
+def running_bytes() -> int:
+    """For running sequences: half of what is free, since merging caches holds them twice for a moment.
+
+    Also bounds what mlx keeps of freed arrays, which would count as taken.
+    """
+    mx.set_cache_limit(_FREED_BYTES)
+    return free_bytes() // 2
 
 
 def holds_float32(model: nn.Module, log: logging.Logger) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 # model_type -> task; what is not here is a chat model if mlx-lm has a module of that name.
 TASKS = {"qwen3_asr": "speech", "minicpm_sala": "chat", "qwen3_forced_aligner": "aligner"}
 # model_type -> package under ominix.models; what is not here is mlx-lm's own.
-PACKAGES = {"qwen3_asr": "qwen3_asr", "minicpm_sala": "minicpm_sala"}
+PACKAGES = {"qwen3_asr": "qwen3_asr", "qwen3_forced_aligner": "qwen3_asr", "minicpm_sala": "minicpm_sala"}
 # Aligners share qwen3_asr's model_type; these tell them apart, in `architectures` or the inner model_type.
 ALIGNERS = ("ForcedAligner", "forced_aligner", "ForTokenClassification")
 # Spellings that mlx-lm maps to another module's name (mlx_lm.utils.MODEL_REMAPPING).

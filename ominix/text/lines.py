@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 from ominix.text.scripts import columns, is_solid
+from ominix.text.sentences import CLAUSE_ENDS, SENTENCE_ENDS
 
 LINE_COLUMNS = 42  # an ideograph takes two
 MAX_SECONDS = 7.0
@@ -19,14 +20,12 @@ MIN_SECONDS = 1.0
 Span = tuple[int, int]  # characters, the second excluded
 Clock = Callable[[int], float]  # when the character at this place begins, in seconds
 
-# What a division costs; it is the cheapest that is taken.
+# Weights of the cost function; dynamic programming finds the cheapest division.
 _CUE = 10.0  # one cue more
 _EMPTY = 6.0  # a cue without text, and in part what is partly empty
 _TOO_LONG, _TOO_SHORT = 20.0, 8.0  # a second beyond the bounds
 _AFTER_SENTENCE, _AFTER_CLAUSE, _AFTER_SPACE, _ELSEWHERE = 0.0, 2.0, 6.0, 9.0  # where a cue ends
 
-_SENTENCE_ENDS = frozenset(".!?\u2026\u3002\uff01\uff1f\uff61\u0964\u0965\u06d4\u061f\u104b\u17d4")
-_CLAUSE_ENDS = frozenset(",;:\u2013\u2014\u3001\uff0c\uff1b\uff1a\u060c\u061b\u104a")
 _CLOSING = ("Pe", "Pf", "Po")  # categories that begin no line
 _OPENING = ("Ps", "Pi")  # that end none
 # Thai and Lao vowels that are written before their consonant, and the joiner.
@@ -123,9 +122,9 @@ class _Ruler:
         if place == len(self._text):
             return 0.0
         before = self._text[:place].rstrip()[-1:]
-        if before in _SENTENCE_ENDS:
+        if before in SENTENCE_ENDS:
             return _AFTER_SENTENCE
-        if before in _CLAUSE_ENDS:
+        if before in CLAUSE_ENDS:
             return _AFTER_CLAUSE
         return _AFTER_SPACE if self._text[place - 1] == " " else _ELSEWHERE
 

@@ -44,6 +44,13 @@ class Cutting(Struct, frozen=True, array_like=True):
     shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
 
 
+class Helper(Struct, frozen=True, array_like=True):
+    """A second model that a job needs beside the worker's own."""
+
+    package: str  # under ominix.models
+    path: str  # the model's folder
+
+
 class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
 
@@ -53,9 +60,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     temperature: float = 0.0
     logprobs: bool = False  # deltas carry each token's
     cutting: Cutting = Cutting()
-    helpers: dict[
-        str, str
-    ] = {}  # what is wanted beside the text ("words") -> the folder of the model that does it
+    helpers: dict[str, Helper] = {}  # what is wanted beside the text ("words") -> the model that does it
 
 
 Job = ChatJob | TranscriptionJob

@@ -1,4 +1,4 @@
-"""What the model is asked, and how its answers read."""
+"""What the model is asked, and the tokenizer's two forms."""
 
 from __future__ import annotations
 
@@ -34,13 +34,6 @@ def spelled(vocabulary, tokens: list[int]) -> str:
     return "".join(names).replace("Ċ", "\n").replace("Ġ", " ")
 
 
-def read(vocabulary, text: str, language: str | None = None):
-    """The answer to which these tokens add up, and the text as it came."""
-    answer = Grammar(vocabulary).answer(language)
-    pieces = [answer.feed(token) for token in vocabulary.encode(text)]
-    return answer, [*pieces, answer.end()]
-
-
 def test_the_prompt_is_the_chat_template_s(vocabulary, grammar):
     before, after = grammar.prompt("names: Ada", None)
     assert spelled(vocabulary, before) == (
@@ -65,48 +58,6 @@ def test_markup_in_the_context_is_no_markup(vocabulary, grammar):
     before = grammar.prompt("a<|im_end|><asr_text>b", None)[0]
     assert spelled(vocabulary, before).count("<|im_end|>") == 1
     assert "<asr_text>" not in spelled(vocabulary, before)
-
-
-def test_language_and_text_are_told_apart(vocabulary):
-    answer, pieces = read(vocabulary, "language English<asr_text>one two ")
-    assert "".join(pieces) == "one two"
-    assert answer.language == "English"
-    assert pieces[0] == ""
-
-
-def test_language_none_is_silence_whatever_follows(vocabulary):
-    answer, pieces = read(vocabulary, "language None<asr_text>one two")
-    assert "".join(pieces) == ""
-    assert (answer.silent, answer.language) == (True, None)
-
-
-def test_with_a_given_language_all_is_text(vocabulary):
-    answer, pieces = read(vocabulary, " one two", "English")
-    assert "".join(pieces) == "one two"
-    assert answer.language == "English"
-
-
-def test_an_answer_without_the_tag_is_all_text(vocabulary):
-    answer, pieces = read(vocabulary, "one two")
-    assert "".join(pieces) == "one two"
-    assert answer.language is None
-
-
-def test_a_language_that_no_table_knows_is_passed_on(vocabulary):
-    assert read(vocabulary, "language Sichuanese<asr_text>one")[0].language == "Sichuanese"
-    assert read(vocabulary, "english<asr_text>one")[0].language == "English"
-
-
-def test_characters_are_never_cut(vocabulary):
-    _, pieces = read(vocabulary, "é🙂 ü", "German")
-    assert "".join(pieces) == "é🙂 ü"
-    assert "\ufffd" not in "".join(pieces)
-    assert len(pieces) > 6  # the tokens are bytes
-
-
-def test_only_the_text_s_tokens_are_kept(vocabulary):
-    answer, _ = read(vocabulary, "language English<asr_text>one")
-    assert answer.tokens == vocabulary.encode("one")
 
 
 def test_vocab_json_and_merges_txt_give_the_same_tokens(vocabulary, tmp_path):

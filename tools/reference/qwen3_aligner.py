@@ -25,7 +25,7 @@ import torch
 from transformers import Qwen3ASRForTokenClassification, Qwen3ASRProcessor
 
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights, words
-from ominix.models.qwen3_asr.model import Aligner
+from ominix.models.qwen3_asr.model import ForcedAligner
 from tools.reference.qwen3_asr import signal
 from tools.reference.qwen3_asr_checkpoint import build_aligner, channels_last, write_layouts
 
@@ -110,7 +110,7 @@ def ask_reference(model: Qwen3ASRForTokenClassification, processor: Qwen3ASRProc
     return Answer([i["text"] for i in items], scores.argmax(-1).tolist(), times, scores.numpy())
 
 
-def ask_ours(folder: Path, model: Aligner, cases: list[Case]) -> list[Answer]:
+def ask_ours(folder: Path, model: ForcedAligner, cases: list[Case]) -> list[Answer]:
     """All at once, as it is served."""
     settings = config.read_aligner(folder)
     questions = alignment.Questions(tokenizer.load(folder), settings)

@@ -32,10 +32,10 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from ominix.engines.speech.rows import Newcomer, Rows
 from ominix.models.qwen3_asr import features, weights
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
+from ominix.models.qwen3_asr.rows import Newcomer, Rows
 from ominix.models.qwen3_asr.tokenizer import load as load_tokenizer
 from tools.reference.qwen3_asr_checkpoint import build, channels_last, write_layouts
 

@@ -7,6 +7,7 @@ Runs ominix's own aligner. Prints a Markdown table; the model card holds that of
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,9 +27,11 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     options = parser.parse_args()
     found = backend.prepare()
-    from ominix.engines.speech.stages.words import Shelf  # brings mlx
+    from ominix.engines.speech.loading import prepare  # brings mlx
+    from ominix.models import aligner
 
-    evaluation = Evaluation(Utterances(options.data, "unseen"), Shelf(found).get(str(options.model)))
+    loaded = aligner.load("qwen3_asr", options.model, partial(prepare, backend=found))
+    evaluation = Evaluation(Utterances(options.data, "unseen"), loaded)
     print("| what | words | mean | median | 90 % | within 0.1 s | evenly spread: median |")
     print("|---|---|---|---|---|---|---|")
     evaluation.row("all", lambda u: True)
@@ -69,11 +72,13 @@ class Evaluation:
         self._print("joined to 20 to 30 s", clips)
 
     def _print(self, title: str, clips: list[tuple[np.ndarray, list[str], str, Times]]) -> None:
-        from ominix.engines.speech.stages.words import Spoken
+        from ominix.models import aligner
         from ominix.models.qwen3_asr import features
 
         spoken = [
-            Spoken(features.log_mel(sound), joined(words, language), language, 0.0, len(sound) / 16_000)
+            aligner.Utterance(
+                features.log_mel(sound), joined(words, language), language, 0.0, len(sound) / 16_000
+            )
             for sound, words, language, _ in clips
         ]
         errors, naive = [], []

@@ -14,6 +14,6 @@ log = logging.getLogger("ominix.speech")
 def load(spec: EngineSpec) -> Engine:
     """Raises ValueError for a folder that holds no speech model, or a broken one."""
     found = backend.prepare_engine(log)
-    from ominix.engines.speech import scheduler  # brings mlx, which must find the backend prepared
+    from ominix.engines.speech import loading  # brings mlx, which must find the backend prepared
 
-    return scheduler.load(spec, found)
+    return loading.load(spec, found)

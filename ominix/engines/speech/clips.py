@@ -1,6 +1,7 @@
-"""A recording cut into clips, in its pauses; where nobody speaks there is nothing to hear.
+"""Cut a recording into clips at its pauses. In: blocks of samples at 16 kHz. Out: clips that tile it.
 
-Samples in, clips out; numpy alone. What is speech `voice` says, what is a pause `turns`.
+A clip holds the samples of at most so many seconds of speech, with a margin, or none where nobody speaks.
+`vad` says what is speech, `utterances` what is a pause.
 """
 
 from __future__ import annotations
@@ -11,16 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ominix.engines.speech import turns
-from ominix.engines.speech.turns import LONG_PAUSE, Marks, Span
-from ominix.engines.speech.vad import FRAME, FRAMES_A_SECOND, SAMPLE_RATE_HZ, Ear, Samples
+from ominix.engines.speech import utterances
+from ominix.engines.speech.utterances import LONG_PAUSE, Mask, Span
+from ominix.engines.speech.vad import FRAME, FRAMES_A_SECOND, SAMPLE_RATE_HZ, Detector, Samples
 from ominix.wire.jobs import Cutting
 
-MAX_SECONDS = 30.0  # of speech in a clip: the recogniser's training data are hardly longer
-_LONGEST = int(MAX_SECONDS * FRAMES_A_SECOND)
 _AHEAD = 5 * FRAMES_A_SECOND  # frames looked at beyond that
 _LEAD = FRAMES_A_SECOND  # of a silence that stays with the speech behind it
-_TAIL = 30  # frames that are heard after the speech: last sounds fade
+_TAIL = 30  # frames of a clip after its speech: last sounds fade
 _MIN_SECONDS = 5.0  # of a clip that must be cut while somebody speaks
 _LULL = 30  # frames: a lull of 0.3 s is as good as a longer one
 _HASTE_DB = 0.5  # what a cut a second earlier must be quieter, to be worth it
@@ -35,83 +34,89 @@ class Clip:
     end: float
     samples: Samples  # its speech, with a margin
     sound: tuple[float, float] | None  # where the speech begins and ends; None: nobody speaks
-    heard_from: float  # the time of the first sample
+    samples_start: float  # the time of the first sample
 
     @property
-    def heard_until(self) -> float:
-        return self.heard_from + len(self.samples) / SAMPLE_RATE_HZ
+    def samples_end(self) -> float:
+        return self.samples_start + len(self.samples) / SAMPLE_RATE_HZ
 
 
-def clips(blocks: Iterable[Samples], cutting: Cutting | None = None) -> Iterator[Clip]:
-    """Clips that tile the recording, with at most 30 s of speech each. Holds little more than that."""
-    chunker = _Chunker(cutting or Cutting())
+def clips(blocks: Iterable[Samples], cutting: Cutting, max_seconds: float) -> Iterator[Clip]:
+    """`max_seconds`: of speech in a clip. Holds little more of the recording than that."""
+    cutter = _Cutter(cutting, int(max_seconds * FRAMES_A_SECOND))
     for block in blocks:
-        chunker.feed(block)
-        yield from chunker.ready()
-    yield from chunker.rest()
+        cutter.append(block)
+        yield from cutter.ready()
+    yield from cutter.rest()
 
 
-class _Chunker:
+class _Cutter:
     """The end of a recording, as far as it is in no clip yet. Its frames count from there."""
 
-    def __init__(self, cutting: Cutting) -> None:
+    def __init__(self, cutting: Cutting, longest: int) -> None:
+        """`longest`: frames of speech in a clip."""
         self._cutting = cutting
+        self._longest = longest
         self._position = 0  # samples in clips
         self._kept = np.zeros(0, np.float32)
-        self._ear = Ear()
+        self._detector = Detector()
 
-    def feed(self, block: Samples) -> None:
+    def append(self, block: Samples) -> None:
         self._kept = np.concatenate([self._kept, block])
-        self._ear.hear(block)
+        self._detector.append(block)
 
     def ready(self) -> Iterator[Clip]:
         """The clips that are certain by now."""
-        if len(self._kept) < (_LONGEST + _AHEAD) * FRAME:
+        if len(self._kept) < (self._longest + _AHEAD) * FRAME:
             return
-        frames = self._ear.frames
+        frames = self._detector.frames
         sounds = self._sounds()
         is_open = bool(sounds) and frames - sounds[-1][1] < LONG_PAUSE
         opened = sounds.pop()[0] if is_open else frames
-        yield from self._given(sounds, opened)
+        yield from self._tiles(sounds, opened)
 
     def rest(self) -> Iterator[Clip]:
         """The clips up to the end."""
-        self._ear.end()
-        yield from self._given(self._sounds(), self._ear.frames, whole=True)
+        self._detector.end()
+        yield from self._tiles(self._sounds(), self._detector.frames, whole=True)
 
     def _sounds(self) -> list[Span]:
-        """The speech of one clip each: turns, and parts of turns that are too long."""
-        speech = turns.marks(self._ear.chances(), self._cutting.threshold)
-        return [part for turn in turns.turns(speech, self._cutting) for part in self._parts(turn, speech)]
+        """The speech of one clip each: utterances, and parts of those that are too long."""
+        speech = utterances.speech_mask(self._detector.probabilities(), self._cutting.threshold)
+        return [
+            part
+            for utterance in utterances.utterances(speech, self._cutting)
+            for part in self._parts(utterance, speech)
+        ]
 
-    def _parts(self, turn: Span, speech: Marks) -> Iterator[Span]:
-        start, end = turn
-        while end - start > _LONGEST:
-            cut = start + quietest(self._kept[start * FRAME : (start + _LONGEST) * FRAME]) // FRAME
+    def _parts(self, utterance: Span, speech: Mask) -> Iterator[Span]:
+        start, end = utterance
+        while end - start > self._longest:
+            cut = start + quietest(self._kept[start * FRAME : (start + self._longest) * FRAME]) // FRAME
             spoken = start + np.flatnonzero(speech[start:cut])
             yield start, int(spoken[-1]) + 1
             start = cut + int(np.argmax(speech[cut:end]))
         yield start, end
 
-    def _given(self, sounds: list[Span], opened: int, *, whole: bool = False) -> Iterator[Clip]:
+    def _tiles(self, sounds: list[Span], opened: int, *, whole: bool = False) -> Iterator[Clip]:
         """Clips of these, and of the silence before `opened`, where the next begins or all ends."""
-        taken = 0
+        done = 0
         for i, sound in enumerate(sounds):
             following = sounds[i + 1][0] if i + 1 < len(sounds) else opened
-            if sound[0] - taken > _AHEAD:
-                yield self._clip(taken, sound[0] - _LEAD, None)
-                taken = sound[0] - _LEAD
+            if sound[0] - done > _AHEAD:
+                yield self._clip(done, sound[0] - _LEAD, None)
+                done = sound[0] - _LEAD
             border = self._border(sound[1], following, at_end=whole and following == opened)
-            yield self._clip(taken, border, sound)
-            taken = border
-        if whole and taken < opened:
-            yield self._clip(taken, opened, None)
-        elif opened - taken > _AHEAD:
-            yield self._clip(taken, opened - _LEAD, None)
-            taken = opened - _LEAD
-        self._kept = self._kept[taken * FRAME :]
-        self._position += taken * FRAME
-        self._ear.forget(taken)
+            yield self._clip(done, border, sound)
+            done = border
+        if whole and done < opened:
+            yield self._clip(done, opened, None)
+        elif opened - done > _AHEAD:
+            yield self._clip(done, opened - _LEAD, None)
+            done = opened - _LEAD
+        self._kept = self._kept[done * FRAME :]
+        self._position += done * FRAME
+        self._detector.drop(done)
 
     @staticmethod
     def _border(end: int, following: int, *, at_end: bool) -> int:
@@ -124,10 +129,10 @@ class _Chunker:
         if sound is None:
             return Clip(start, end, self._kept[:0], None, start)
         margin = round(self._cutting.padding_seconds * FRAMES_A_SECOND)
-        heard = max(begin, (sound[0] - margin) * FRAME)
-        samples = self._kept[heard : min(stop, (sound[1] + _TAIL) * FRAME)]
+        first_sample = max(begin, (sound[0] - margin) * FRAME)
+        samples = self._kept[first_sample : min(stop, (sound[1] + _TAIL) * FRAME)]
         times = self._time(sound[0] * FRAME), min(end, self._time(sound[1] * FRAME))
-        return Clip(start, end, samples, times, self._time(heard))
+        return Clip(start, end, samples, times, self._time(first_sample))
 
     def _time(self, sample: int) -> float:
         return (self._position + sample) / SAMPLE_RATE_HZ

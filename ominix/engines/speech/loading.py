@@ -1,21 +1,39 @@
-"""Weights made ready to compute with."""
+"""Build the speech engine for the model in a folder."""
 
 from __future__ import annotations
 
 import logging
+from functools import partial
+from pathlib import Path
 
 import mlx.core as mx
+import mlx.nn as nn
 
 from ominix.cpu import dense
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
-from ominix.models.qwen3_asr.model import Model
+from ominix.engines.speech.scheduler import Scheduler
+from ominix.engines.speech.stages.words import WordsLoader
+from ominix.models import recogniser
+from ominix.wire.control import EngineSpec
 
 log = logging.getLogger("ominix.speech")
 
+_ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side, too
 
-def settle(model: Model, backend: Backend) -> None:
-    """Reads the weights, as float32 where a CPU wants it and memory allows it."""
+
+def load(spec: EngineSpec, backend: Backend) -> Scheduler:
+    """Raises ValueError for a folder that holds no model that can transcribe, or a broken one."""
+    prepare_model = partial(prepare, backend=backend)
+    model = recogniser.load(spec.package, Path(spec.path), prepare_model)
+    rows = memory.running_bytes() // model.row_bytes
+    words = WordsLoader(prepare_model, model.features_kind)
+    wanted = max(spec.slots, _ROWS_AT_LEAST)
+    return Scheduler(model, max(1, min(rows, wanted)), {"words": words.open})
+
+
+def prepare(model: nn.Module, backend: Backend) -> None:
+    """Convert weights to float32 on a CPU if memory allows, then evaluate them."""
     if backend.wants_float32 and memory.holds_float32(model, log):
         dense.make(model)
     mx.eval(model.parameters())

@@ -1,140 +1,121 @@
-"""One recording on its way to text: its clips, each with an answer that grows, told in order.
+"""One recording on its way to text. In: clips, and draws for each. Out: events, in the recording's order.
 
-Clips may be answered in any order; events follow the recording. Knows nothing of mlx, threads and files.
+The life of a part, which is a clip and its answer:
+
+    added ----> answering ----> finished ----> closed
+        \\_________ silent _________/  (stages)
+
+added      waits for a row; a clip in which nobody speaks is finished at once, with an empty text
+answering  each draw makes its text longer; an answer that repeats itself or is too long is cut off
+finished   no draw follows; stages (word times) may have work to do on the whole text
+closed     its segments and the progress have been sent; it is forgotten
+
+Many parts are answered at once and finish in any order, but a text must grow from its start. Therefore events
+come from the first part that is not closed: its new text as deltas while it is answering, its segments when
+it is finished and all stages are done with it. What other parts say meanwhile waits in them.
+
+Knows nothing of mlx, threads, files and of what a token means.
 """
 
 from __future__ import annotations
 
 import bisect
-import math
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from ominix.engines.speech import joining, segmenting
+from ominix.engines.speech import joining
 from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
-from ominix.engines.speech.stages.words import TimedWord
 from ominix.errors import JobRefused
-from ominix.models.qwen3_asr.features import Mel
-from ominix.models.qwen3_asr.prompt import Grammar
+from ominix.models.recogniser import Answer, Draw, Features, Recogniser
+from ominix.text.sentences import TimedWord, sentences
 from ominix.wire.events import Delta, Event, Progress, Segment, Started, TokenLogprob, TranscriptionDone, Word
 from ominix.wire.jobs import TranscriptionJob
-
-_NO_SPEECH = 0.5  # more likely than not, the model itself would say "language None"
-
-
-Limit = Callable[[float], int]
-
-
-def token_limit(seconds: float) -> int:
-    """Tokens that a clip may take: nobody speaks faster, even where every letter is a token."""
-    return 32 + int(24 * seconds)
 
 
 class Part:
     """A clip and what the model says to it."""
 
-    def __init__(self, clip: Clip, grammar: Grammar, job: TranscriptionJob, limit: int) -> None:
-        """`limit`: the tokens that its answer may take."""
+    def __init__(self, clip: Clip, answer: Answer, limit: int) -> None:
+        """`limit`: the draws that its answer may take."""
         self.clip = clip
+        self.answer = answer
         self.finished = clip.sound is None
         self.text = ""
-        self.answer = grammar.answer(job.language)
-        self.no_speech_prob = 0.0
         self.drawn = 0
         self.prompt_tokens = 0
         self.audio_tokens = 0
-        self.mel: Mel | None = None  # kept for the aligner
-        self.aligning = False  # its words are on their way
+        self.features: Features | None = None  # kept for stages that need them
+        self.open_stages = 0  # those that are not done with it
         self.words: list[TimedWord] = []
-        self.refusal: JobRefused | None = None  # why its words' times are not what they should be
-        self._grammar = grammar
+        self.refusal: JobRefused | None = None  # why a stage could not do what it should
         self._limit = limit
         self._loops = RepetitionFilter()
-        self._logprobs: list[float] = []  # of the answer's text tokens, and of its end
-        self._ends: list[int] = []  # of the text tokens: where in the text each ends
-        self._told = 0  # characters of the text
-        self._told_tokens = 0
+        self._ends: list[int] = []  # of the answer's tokens: where in the text each ends
+        self._sent = 0  # characters of the text
+        self._sent_tokens = 0
 
-    def draw(self, token: int, logprob: float, watched: float) -> None:
-        """Takes the next token. `watched`: the log-probability that "None" follows upon "language"."""
-        forced, opening = self.answer.forced, self._grammar.opening
-        if self.drawn == 0 if forced else self.answer.tokens == opening and self.drawn == len(opening):
-            self.no_speech_prob = math.exp(watched)
+    def feed(self, draw: Draw) -> None:
         self.drawn += 1
-        self._logprobs.append(logprob)
-        if forced and self.drawn == 1 and self.no_speech_prob > _NO_SPEECH:
-            self.finished = True
-        elif token in self._grammar.ends:
-            self._finish()
-        else:
-            self._extend(token)
-
-    def _extend(self, token: int) -> None:
-        self.text += self._loops.feed(self.answer.feed(token))
-        if not self.answer.tokens:  # that was the header
-            self._logprobs.clear()
-            self._ends.clear()
-        self._ends += [len(self.text)] * (len(self.answer.tokens) - len(self._ends))
-        if self._loops.found or self.answer.silent or self.drawn >= self._limit:
+        self.text += self._loops.feed(self.answer.feed(draw))
+        self._note_ends()
+        if self.answer.finished or self._loops.found or self.drawn >= self._limit:
             self._finish()
 
     def _finish(self) -> None:
-        for character in self.answer.end():  # one by one: an answer that has no <asr_text> comes all at once
+        rest = self.answer.end()
+        self._note_ends()
+        for character in rest:  # one by one: it may be the whole text, and repeat itself
             self.text += self._loops.feed(character)
         self.text += self._loops.end()
         self.finished = True
 
+    def _note_ends(self) -> None:
+        self._ends += [len(self.text)] * (len(self.answer.tokens) - len(self._ends))
+
     def tokens_of(self, first: int, last: int) -> range:
-        """Which tokens text[first:last] has; the last piece of the text has the answer's end, too."""
+        """Which tokens text[first:last] has; those of the text's end include the answer's end."""
         begin = bisect.bisect_right(self._ends, first) if first else 0
         whole = last >= len(self.text)
-        return range(begin, len(self._logprobs) if whole else bisect.bisect_right(self._ends, last))
+        return range(begin, len(self.answer.logprobs) if whole else bisect.bisect_right(self._ends, last))
 
     def avg_logprob(self, tokens: range) -> float:
-        chosen = self._logprobs[tokens.start : tokens.stop]
+        chosen = self.answer.logprobs[tokens.start : tokens.stop]
         return sum(chosen) / len(chosen) if chosen else 0.0
 
     @property
-    def is_told(self) -> bool:
-        """Some of it."""
-        return self._told > 0
+    def has_begun(self) -> bool:
+        """Some of its text has been sent."""
+        return self._sent > 0
 
-    def untold(self) -> str:
-        """The text that came since this was last asked."""
-        new, self._told = self.text[self._told :], len(self.text)
+    def next_text(self) -> str:
+        """The text that came since this was last called."""
+        new, self._sent = self.text[self._sent :], len(self.text)
         return new
 
-    def untold_logprobs(self) -> tuple[TokenLogprob, ...]:
-        """Those of the text's tokens that came since this was last asked."""
-        tokens = self.answer.tokens
-        span = range(self._told_tokens, len(tokens))
-        self._told_tokens = len(tokens)
-        return tuple(self._logprob(tokens[i], self._logprobs[i]) for i in span)
-
-    def _logprob(self, token: int, logprob: float) -> TokenLogprob:
-        data = self._grammar.bytes_of(token)
-        return TokenLogprob(data.decode(errors="replace"), logprob, tuple(data))
+    def next_tokens(self) -> range:
+        """The text's tokens that came since this was last called."""
+        new = range(self._sent_tokens, len(self.answer.tokens))
+        self._sent_tokens = new.stop
+        return new
 
 
-class Transcription:
-    """Turns parts into events."""
-
-    def __init__(self, job: TranscriptionJob, grammar: Grammar, limit: Limit) -> None:
+class Recording:
+    def __init__(self, job: TranscriptionJob, recogniser: Recogniser) -> None:
         self.job = job
-        self._limit = limit
-        self._grammar = grammar
+        self._recogniser = recogniser
         self._parts: deque[Part] = deque()
         self._started = False
-        self._seconds = 0.0  # heard so far
-        self._whole = False  # there is no more to hear
+        self._seconds = 0.0  # added so far
+        self._whole = False  # no clip follows
         self._text = ""
         self._segments = 0
         self._spoken: dict[str, float] = {}  # seconds by language
         self._tokens: Counter[str] = Counter()
 
     def add(self, clip: Clip) -> Part:
-        part = Part(clip, self._grammar, self.job, self._limit(clip.end - clip.start))
+        limit = self._recogniser.token_limit(clip.end - clip.start)
+        part = Part(clip, self._recogniser.answer(self.job), limit)
         self._parts.append(part)
         self._seconds = clip.end
         return part
@@ -144,12 +125,12 @@ class Transcription:
         self._whole = True
 
     @property
-    def is_told(self) -> bool:
-        """All of it."""
+    def is_closed(self) -> bool:
+        """All events have been sent."""
         return self._whole and not self._parts
 
-    def events(self) -> list[Event]:
-        """What can be told by now; ends with TranscriptionDone.
+    def next_events(self) -> list[Event]:
+        """What can be sent by now; the last is TranscriptionDone.
 
         Raises JobRefused if the first words cannot be timed; later ones in another language are, somehow.
         """
@@ -160,23 +141,31 @@ class Transcription:
         while self._parts:
             part = self._parts[0]
             events += self._delta(part)
-            if not part.finished or part.aligning:
+            if not part.finished or part.open_stages:
                 return events
-            events += self._closed(self._parts.popleft())
+            events += self._close(self._parts.popleft())
         if self._whole:
             events.append(self._done())
         return events
 
     def _delta(self, part: Part) -> list[Event]:
-        begins, new = not part.is_told, part.untold()
+        begins, new = not part.has_begun, part.next_text()
         if not new:
             return []
         if begins:
             new = joining.between(self._text, new) + new
         self._text += new
-        return [Delta(new, logprobs=part.untold_logprobs() if self.job.logprobs else ())]
+        return [Delta(new, logprobs=self._logprobs(part) if self.job.logprobs else ())]
 
-    def _closed(self, part: Part) -> list[Event]:
+    def _logprobs(self, part: Part) -> tuple[TokenLogprob, ...]:
+        answer = part.answer
+        found = []
+        for i in part.next_tokens():
+            data = self._recogniser.bytes_of(answer.tokens[i])
+            found.append(TokenLogprob(data.decode(errors="replace"), answer.logprobs[i], tuple(data)))
+        return tuple(found)
+
+    def _close(self, part: Part) -> list[Event]:
         progress = Progress(part.clip.end, self._seconds if self._whole else None)
         tokens = {"drawn": part.drawn, "audio": part.audio_tokens, "prompt": part.prompt_tokens}
         self._tokens.update(tokens)
@@ -186,14 +175,14 @@ class Transcription:
             self._spoken[language] = self._spoken.get(language, 0.0) + part.clip.end - part.clip.start
         if part.refusal and not self._segments:
             raise part.refusal
-        return [*self._told_segments(part, part.clip.sound), progress]
+        return [*self._segments_of(part, part.clip.sound), progress]
 
-    def _told_segments(self, part: Part, sound: tuple[float, float]) -> list[Event]:
+    def _segments_of(self, part: Part, sound: tuple[float, float]) -> list[Event]:
         """One a sentence where the words' times are known, else one with all the text."""
-        pieces = segmenting.pieces(part.text, part.words)
-        if not pieces:
+        found = sentences(part.text, part.words)
+        if not found:
             return [self._segment(part, 0, len(part.text), *sound)]
-        return [self._segment(part, p.first, p.last, p.start, p.end, p.words) for p in pieces]
+        return [self._segment(part, s.first, s.last, s.start, s.end, s.words) for s in found]
 
     def _segment(
         self,
@@ -213,7 +202,7 @@ class Transcription:
             tuple(part.answer.tokens[tokens.start : tokens.stop]),
             self.job.temperature,
             part.avg_logprob(tokens),
-            part.no_speech_prob,
+            part.answer.no_speech_prob,
             tuple(Word(word.text, word.start, word.end) for word in words),
         )
         self._segments += 1

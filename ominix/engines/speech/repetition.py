@@ -1,6 +1,6 @@
 """Answers that repeat themselves for ever: found while they grow, and cut.
 
-The reference (qwen-asr, transformers) looks at the finished text and keeps one copy of what repeats 20 times.
+The reference (transformers) looks at the finished text and keeps one copy of what repeats 20 times.
 Here part of the text may be on its way to the client already, so up to three copies stay.
 """
 

@@ -1,95 +1,65 @@
-"""The speech engine: recordings to text, all that wait at once.
+"""The speech engine: which clips of which recordings are worked on next. In: jobs. Out: events.
 
-Everything that touches mlx happens in `step`: one encoder batch, one batch of prompts or one decoder step
-at a time. Knows nothing of pipes and HTTP.
+A clip's way, for many jobs at once:
+
+    file --Reader--> waiting --begin--> row --step, feed--> finished --stages--> closed
+          (thread)   at most 2          as many as          its text            its segments
+                     a job              memory holds        is whole            are sent
+
+- Audio is decoded on a thread of its own, and only when it is wanted: of a long recording few clips are held.
+- A free row goes to the job that has the fewest, so that a short recording does not wait for a long one. All
+  rows are decoded side by side, also those of one recording.
+- One `step` is one bounded piece of work: a stage on half a minute of audio, or a step of the recogniser. A
+  cancel waits no longer than that.
+- Stages go first: a clip that only waits for its words' times is nearest to its client.
+- A job ends when its recording is closed, when it is cancelled, or when it is refused because its file cannot
+  be decoded or the first words cannot be timed. Its rows and its clips go with it.
+
+Knows no model, no mlx, no pipe and no HTTP.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from pathlib import Path
-
-import mlx.core as mx
 
 from ominix.cpu import threads
-from ominix.cpu.backend import Backend
-from ominix.engines import memory
-from ominix.engines.speech import loading
 from ominix.engines.speech.reader import Reader
-from ominix.engines.speech.recording import Limit, Part, Transcription, token_limit
-from ominix.engines.speech.rows import Draw, Newcomer, Rows
-from ominix.engines.speech.stages.words import Aligner, Shelf, Spoken
+from ominix.engines.speech.recording import Part, Recording
+from ominix.engines.speech.stages.stage import OpenStage, Stage
 from ominix.errors import JobRefused
-from ominix.models.qwen3_asr import config, tokenizer, weights
-from ominix.models.qwen3_asr.features import SAMPLE_RATE_HZ, Mel
-from ominix.models.qwen3_asr.model import Model
-from ominix.models.qwen3_asr.prompt import Grammar
-from ominix.wire.control import EngineSpec
+from ominix.models.recogniser import Draw, Features, Prompt, Recogniser
 from ominix.wire.events import Event, Refused
-from ominix.wire.jobs import Job, TranscriptionJob
+from ominix.wire.jobs import Helper, Job, TranscriptionJob
 
-MAX_PROMPT_TOKENS = 2048  # around the audio
-_ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side, too
-_ROW_TOKENS = 1200  # half a minute of audio, its prompt and its answer
 _AHEAD = 2  # clips of a recording that wait for a row
-_ENCODE_SECONDS = 30.0  # of audio in one step of the encoder, or of the aligner
-_READ_POSITIONS = 512  # of prompts in one step of the decoder, padding included
+_STAGE_SECONDS = 30.0  # of audio in one piece of a stage's work
 _WAIT_SECONDS = 0.05  # for the decoding thread, when there is nothing else to do
-
-_PLAIN = Backend("cpu")
 
 
 @dataclass
 class Task:
     """A job aboard."""
 
-    transcription: Transcription
+    recording: Recording
     reader: Reader
-    before: list[int]  # the prompt's tokens around the audio
-    after: list[int]
-    probe: int  # whose next token tells whether anything is said: a position, from the prompt's end
-    aligner: Aligner | None = None  # of a job that wants words
-    waiting: deque[tuple[Part, Mel]] = field(default_factory=deque)
+    prompt: Prompt
+    stages: list[Stage]
+    waiting: deque[tuple[Part, Features]] = field(default_factory=deque)
     rows: set[int] = field(default_factory=set)
 
 
-def load(spec: EngineSpec, backend: Backend) -> Transcriber:
-    """Raises ValueError for a folder that holds no Qwen3-ASR model, or a broken one."""
-    folder = Path(spec.path)
-    vocabulary = tokenizer.load(folder)
-    model = weights.load(folder)
-    loading.settle(model, backend)
-    space = memory.measure(model, kept_bytes=0)
-    fitting = space.running_bytes // (space.fixed_bytes + space.token_bytes * _ROW_TOKENS)
-    rows = max(1, min(fitting, max(spec.slots, _ROWS_AT_LEAST)))
-    grammar = Grammar(vocabulary, config.read(folder).eos_token_ids)
-    return Transcriber(model, grammar, rows, backend=backend)
-
-
-class Transcriber:
-    def __init__(
-        self,
-        model: Model,
-        grammar: Grammar,
-        rows: int,
-        limit: Limit = token_limit,
-        backend: Backend = _PLAIN,
-    ) -> None:
-        """`rows`: clips answered side by side; `limit`: the tokens of an answer, by its clip's seconds."""
-        self._model = model
-        self._grammar = grammar
+class Scheduler:
+    def __init__(self, recogniser: Recogniser, rows: int, stages: Mapping[str, OpenStage]) -> None:
+        """`rows`: clips answered side by side; `stages`: by the name that a job's helpers give them."""
+        self._recogniser = recogniser
         self._size = rows
-        self._limit = limit
-        self._rows = Rows(model, watched=grammar.nothing)
+        self._stages = stages
         self._tasks: dict[int, Task] = {}
-        self._parts: dict[int, tuple[Task, Part]] = {}  # those that have a row, by its number
-        self._embedded: deque[Newcomer] = deque()  # those of them that the decoder has not read
-        self._timing: deque[tuple[Task, Part]] = deque()  # those whose words wait for the aligner
-        self._aligners = Shelf(backend)
-        self._row = 0  # the last number given
+        self._rows: dict[int, tuple[Task, Part]] = {}  # by their numbers
+        self._staged: deque[tuple[Task, Part, Stage]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._blas_threads = threads.find()
 
@@ -100,175 +70,138 @@ class Transcriber:
     def admit(self, job_id: int, job: Job) -> None:
         if not isinstance(job, TranscriptionJob):
             raise JobRefused("this model transcribes speech; it does not chat", param="model")
-        aligner = self._aligner(job)
-        before, after = self._prompt(job)
-        transcription = Transcription(job, self._grammar, self._limit)
-        probe = self._grammar.probe(job.language)
-        reader = Reader(self._thread, job.path, job.cutting)
-        self._tasks[job_id] = Task(transcription, reader, before, after, probe, aligner)
+        stages = [self._open(name, helper) for name, helper in job.helpers.items()]
+        for stage in stages:
+            stage.check(job)
+        prompt = self._recogniser.prompt(job)
+        reader = Reader(self._thread, job.path, job.cutting, self._recogniser)
+        self._tasks[job_id] = Task(Recording(job, self._recogniser), reader, prompt, stages)
 
-    def _aligner(self, job: TranscriptionJob) -> Aligner | None:
-        """Raises JobRefused. A language that is not given is looked at when it is heard."""
-        folder = job.helpers.get("words")
-        if folder is None:
-            return None
-        aligner = self._aligners.get(folder)
-        if refusal := aligner.refusal(job.language):
-            raise refusal
-        return aligner
-
-    def _prompt(self, job: TranscriptionJob) -> tuple[list[int], list[int]]:
-        """The tokens around the audio. Of a context that is too long the end counts, as with Whisper."""
-        context = job.context
-        before, after = self._grammar.prompt(context, job.language)
-        while len(before) + len(after) > MAX_PROMPT_TOKENS and context:
-            context = context[len(context) // 4 + 1 :]
-            before, after = self._grammar.prompt(context, job.language)
-        return before, after
+    def _open(self, name: str, helper: Helper) -> Stage:
+        if name not in self._stages:
+            raise JobRefused(f"this engine has no stage that is called {name!r}")
+        return self._stages[name](helper)
 
     def cancel(self, job_id: int) -> None:
         task = self._tasks.pop(job_id, None)
         if task is not None:
             task.reader.close()
-            self._embedded = deque(n for n in self._embedded if n.row not in task.rows)
-            self._timing = deque((t, part) for t, part in self._timing if t is not task)
-            self._leave(set(task.rows))
+            self._staged = deque(entry for entry in self._staged if entry[0] is not task)
+            self._drop(list(task.rows))
 
     def step(self) -> list[tuple[int, Event]]:
-        events = self._hear()
+        events = self._receive_clips()
         if self._blas_threads and self._blas_threads.due:
             self._blas_threads.tune()
-        if self._timing:
-            self._align()
-        elif self._embedded:
-            self._take(self._rows.join(self._readable()))
-        elif chosen := self._chosen():
-            self._encode(chosen)
-        elif len(self._rows):
-            self._take(self._rows.step())
-        elif not events:
-            self._wait()
-        return events + self._tell()
+        if self._staged:
+            self._run_stage()
+        else:
+            self._begin_rows()
+            if self._rows:
+                self._feed(self._recogniser.step())
+            elif not events:
+                self._wait()
+        return events + self._next_events()
 
-    def _hear(self) -> list[tuple[int, Event]]:
-        """Takes the clips that are ready, and has more decoded; the events are refusals."""
+    def _receive_clips(self) -> list[tuple[int, Event]]:
+        """Add the clips that are decoded by now, and request more; the events are refusals."""
         refusals: list[tuple[int, Event]] = []
         for job_id, task in list(self._tasks.items()):
             try:
-                self._listen(task)
+                self._receive(task)
             except JobRefused as error:
                 self.cancel(job_id)
-                refusals.append((job_id, Refused(error.message, error.param, error.code)))
+                refusals.append((job_id, _refused(error)))
         return refusals
 
-    @staticmethod
-    def _listen(task: Task) -> None:
-        heard = task.reader.hear()
-        if heard:
-            clip, mel = heard
-            part = task.transcription.add(clip)
-            if mel is not None:
-                task.waiting.append((part, mel))
+    def _receive(self, task: Task) -> None:
+        found = task.reader.poll()
+        if found:
+            clip, features = found
+            part = task.recording.add(clip)
+            if features is not None:
+                task.waiting.append((part, features))
+                if any("features" in stage.needs for stage in task.stages):
+                    part.features = features
+                self._stage(task, part, has_text=False)
         if task.reader.ended:
-            task.transcription.end()
+            task.recording.end()
         elif len(task.waiting) < _AHEAD:
-            task.reader.ask()
+            task.reader.request()
 
     def _wait(self) -> None:
-        coming = [task.reader.coming for task in self._tasks.values() if task.reader.coming]
-        wait(coming, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED)
+        pending = [task.reader.pending for task in self._tasks.values() if task.reader.pending]
+        wait(pending, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED)
 
-    def _chosen(self) -> list[tuple[int, Mel]]:
-        """Rows for waiting clips, at most 30 s of them; tasks with the fewest rows first."""
-        chosen: list[tuple[int, Mel]] = []
-        seconds = 0.0
-        while len(self._parts) < self._size:
+    def _begin_rows(self) -> None:
+        """Give free rows to waiting clips; jobs with the fewest rows first."""
+        while len(self._rows) < self._size:
             tasks = [task for task in self._tasks.values() if task.waiting]
             if not tasks:
-                break
+                return
             task = min(tasks, key=lambda task: len(task.rows))
-            part, mel = task.waiting[0]
-            seconds += len(part.clip.samples) / SAMPLE_RATE_HZ
-            if chosen and seconds > _ENCODE_SECONDS:
-                break
-            task.waiting.popleft()
-            self._row += 1
-            task.rows.add(self._row)
-            self._parts[self._row] = task, part
-            chosen.append((self._row, mel))
-        return chosen
+            part, features = task.waiting.popleft()
+            row = self._recogniser.begin(features, task.prompt)
+            part.prompt_tokens, part.audio_tokens = row.prompt_tokens, row.audio_tokens
+            task.rows.add(row.number)
+            self._rows[row.number] = task, part
 
-    def _encode(self, chosen: list[tuple[int, Mel]]) -> None:
-        heard = self._model.audio_tower([mel for _, mel in chosen])
-        for (row, mel), audio in zip(chosen, heard, strict=True):
-            task, part = self._parts[row]
-            part.audio_tokens = len(audio)
-            part.prompt_tokens = len(task.before) + len(task.after)
-            part.mel = mel if task.aligner else None
-            prompt = self._model.embed(task.before, audio, task.after)
-            temperature = task.transcription.job.temperature
-            seed = zlib.crc32(mel.data)  # the same sound has the same answer, at any temperature
-            self._embedded.append(Newcomer(row, prompt, task.probe, temperature, seed))
-        mx.eval([newcomer.embeddings for newcomer in self._embedded])
-
-    def _readable(self) -> list[Newcomer]:
-        """As many prompts as the decoder may read in one step."""
-        chosen = [self._embedded.popleft()]
-        longest = len(chosen[0].embeddings)
-        while self._embedded:
-            longest = max(longest, len(self._embedded[0].embeddings))
-            if longest * (len(chosen) + 1) > _READ_POSITIONS:
-                break
-            chosen.append(self._embedded.popleft())
-        return chosen
-
-    def _take(self, draws: list[Draw]) -> None:
-        finished = set()
+    def _feed(self, draws: Iterable[Draw]) -> None:
+        finished: list[int] = []
         for draw in draws:
-            task, part = self._parts[draw.row]
-            part.draw(draw.token, draw.logprob, draw.watched)
+            task, part = self._rows[draw.row]
             if part.finished:
-                finished.add(draw.row)
-                part.aligning = part.mel is not None and bool(part.text)
-                if part.aligning:
-                    self._timing.append((task, part))
-        self._leave(finished)
+                continue  # several draws of a row came at once, and an earlier one was the last that counts
+            part.feed(draw)
+            if part.finished:
+                finished.append(draw.row)
+                if part.text:
+                    self._stage(task, part, has_text=True)
+        self._drop(finished)
 
-    def _align(self) -> None:
-        """Times the words of clips that wait for it, of all jobs with the first one's aligner."""
-        aligner = self._timing[0][0].aligner
-        assert aligner is not None
+    def _stage(self, task: Task, part: Part, *, has_text: bool) -> None:
+        """Queue the part for the stages that waited for its clip, or for its text."""
+        for stage in task.stages:
+            if ("text" in stage.needs) is has_text:
+                part.open_stages += 1
+                self._staged.append((task, part, stage))
+
+    def _run_stage(self) -> None:
+        """Work of the first stage in the queue, on the parts of all jobs that wait for it next."""
+        stage = self._staged[0][2]
         parts: list[Part] = []
         seconds = 0.0
-        while self._timing and self._timing[0][0].aligner is aligner:
-            clip = self._timing[0][1].clip
+        while self._staged and self._staged[0][2] is stage:
+            clip = self._staged[0][1].clip
             seconds += clip.end - clip.start
-            if parts and seconds > _ENCODE_SECONDS:
+            if parts and seconds > _STAGE_SECONDS:
                 break
-            parts.append(self._timing.popleft()[1])
-        for part, found in zip(parts, aligner.align(list(map(_spoken, parts))), strict=True):
-            part.words, part.mel, part.aligning = found, None, False
-            part.refusal = aligner.refusal(part.answer.language)
+            parts.append(self._staged.popleft()[1])
+        stage.run(parts)
+        for part in parts:
+            part.open_stages -= 1
+            if part.finished and not part.open_stages:
+                part.features = None
 
-    def _leave(self, rows: set[int]) -> None:
+    def _drop(self, rows: list[int]) -> None:
         for row in rows:
-            task, _ = self._parts.pop(row)
+            task, _ = self._rows.pop(row)
             task.rows.remove(row)
-        self._rows.leave(rows)
+        if rows:
+            self._recogniser.drop(rows)
 
-    def _tell(self) -> list[tuple[int, Event]]:
+    def _next_events(self) -> list[tuple[int, Event]]:
         events: list[tuple[int, Event]] = []
         for job_id, task in list(self._tasks.items()):
             try:
-                events += [(job_id, event) for event in task.transcription.events()]
+                events += [(job_id, event) for event in task.recording.next_events()]
             except JobRefused as error:
                 self.cancel(job_id)
-                events.append((job_id, Refused(error.message, error.param, error.code)))
-            if task.transcription.is_told:
+                events.append((job_id, _refused(error)))
+            if task.recording.is_closed:
                 self._tasks.pop(job_id, None)
         return events
 
 
-def _spoken(part: Part) -> Spoken:
-    assert part.mel is not None
-    return Spoken(part.mel, part.text, part.answer.language, part.clip.heard_from, part.clip.heard_until)
+def _refused(error: JobRefused) -> Refused:
+    return Refused(error.message, error.param, error.code)

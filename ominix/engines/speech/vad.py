@@ -1,8 +1,8 @@
-"""How likely it is that somebody speaks, for every 10 ms: samples in, chances out; numpy alone.
+"""Voice activity detection. In: samples at 16 kHz, in pieces. Out: speech probability per 10 ms frame.
 
 Speech comes and goes in many bands at once. So each band's level is measured against the quiet around it:
 steady sound (noise, hum, a long tone) is its own quiet, and a pure tone is in too few bands. Music and crowds
-are not told from speech: what is lively is left to the model, which can say that nothing is said.
+are not told from speech: what is lively is left to the model, which can say that nobody speaks. Numpy alone.
 tools/bench_vad.py compares it with libraries; docs/speech.md has the figures.
 """
 
@@ -29,25 +29,25 @@ _CAP_DB = 20.0  # of what one band says
 _SMOOTH = 5  # frames
 _QUIET_SHARE = 10  # percent: of each second, what is quietest
 _QUIET_SECONDS = 5  # before and after
-_HISTORY = 10 * FRAMES_A_SECOND  # frames that are remembered for their quiet
+_HISTORY = 10 * FRAMES_A_SECOND  # frames that are kept to know how quiet it was
 _EVEN_DB = 3.0  # mean excess of the bands at which speech is as likely as not
 _STEEP_DB = 1.0
 
 
-class Ear:
-    """The chances of speech in a recording that comes in pieces."""
+class Detector:
+    """Speech probabilities of a recording that comes in pieces."""
 
     def __init__(self) -> None:
         self._rest = np.zeros(_MARGIN, np.float32)  # samples of which no frame begins or ends
         self._levels: Levels = np.zeros((0, BANDS), np.float32)
-        self._past = 0  # frames of them that nobody asks for any more
+        self._past = 0  # frames of them that are dropped, but kept as history
 
     @property
     def frames(self) -> int:
-        """Those heard and not forgotten."""
+        """Those appended and not dropped."""
         return len(self._levels) - self._past
 
-    def hear(self, samples: Samples) -> None:
+    def append(self, samples: Samples) -> None:
         self._rest = np.concatenate([self._rest, samples])
         whole = max(0, (len(self._rest) - 2 * _MARGIN) // FRAME) * FRAME
         if whole:
@@ -57,13 +57,13 @@ class Ear:
     def end(self) -> None:
         """No more follows: the last frame may be a part of one."""
         left = len(self._rest) - _MARGIN
-        self.hear(np.zeros(_MARGIN + -left % FRAME, np.float32))
+        self.append(np.zeros(_MARGIN + -left % FRAME, np.float32))
 
-    def chances(self) -> npt.NDArray[np.float64]:
+    def probabilities(self) -> npt.NDArray[np.float64]:
         """(frames,), 0 to 1. Those of the last seconds may change with what follows."""
-        return chances(self._levels)[self._past :]
+        return probabilities(self._levels)[self._past :]
 
-    def forget(self, frames: int) -> None:
+    def drop(self, frames: int) -> None:
         self._past += frames
         surplus = max(0, self._past - _HISTORY)
         self._levels = self._levels[surplus:]
@@ -83,7 +83,7 @@ def levels(samples: Samples) -> Levels:
     return np.asarray(10 * np.log10(np.maximum(power, 1e-12)), np.float32)
 
 
-def chances(found: Levels) -> npt.NDArray[np.float64]:
+def probabilities(found: Levels) -> npt.NDArray[np.float64]:
     """(frames, bands) -> (frames,), 0 to 1."""
     if not len(found):
         return np.zeros(0)

@@ -13,6 +13,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+KIND = "log-mel, 128 bands, by clip"
+
 Samples = npt.NDArray[np.float32]  # mono, 16 kHz, -1 to 1
 Mel = npt.NDArray[np.float32]  # (frames, bands)
 

@@ -1,4 +1,4 @@
-"""The whole recogniser, and the aligner: mlx-lm's Qwen3 decoder with an audio tower beside it.
+"""The whole recogniser, and the forced aligner: mlx-lm's Qwen3 decoder with an audio tower beside it.
 
 Module names are those of the `thinker.` checkpoints without that prefix.
 """
@@ -40,7 +40,7 @@ class Model(qwen3.Model):
         return out
 
 
-class Aligner(Model):
+class ForcedAligner(Model):
     """A head over points in time instead of one over tokens."""
 
     def __init__(self, config: AlignerConfig) -> None:

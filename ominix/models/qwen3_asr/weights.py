@@ -20,7 +20,7 @@ import mlx.nn as nn
 from mlx.utils import tree_flatten
 
 from ominix.models.qwen3_asr import config as configs
-from ominix.models.qwen3_asr.model import Aligner, Model
+from ominix.models.qwen3_asr.model import ForcedAligner, Model
 
 Weights = dict[str, mx.array]
 M = TypeVar("M", bound=Model)
@@ -43,11 +43,11 @@ def load(folder: Path) -> Model:
     return _filled(folder, Model(config), _read(folder), config)
 
 
-def load_aligner(folder: Path) -> Aligner:
+def load_aligner(folder: Path) -> ForcedAligner:
     """As `load`, for a forced aligner."""
     config = configs.read_aligner(folder)
     weights = {_HEAD.sub("score.", name): array for name, array in _read(folder).items()}
-    return _filled(folder, Aligner(config), weights, config.model)
+    return _filled(folder, ForcedAligner(config), weights, config.model)
 
 
 def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) -> M:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import time
 from pathlib import Path
 
@@ -12,11 +11,12 @@ import pytest
 import soundfile
 
 from ominix.cpu import dense
-from ominix.engines import speech
-from ominix.engines.speech import scheduler
-from ominix.engines.speech.rows import Newcomer, Rows
+from ominix.engines import memory, speech
+from ominix.engines.speech.scheduler import Scheduler
+from ominix.errors import JobRefused
 from ominix.models.qwen3_asr import config, tokenizer, weights
 from ominix.models.qwen3_asr.prompt import Grammar
+from ominix.models.qwen3_asr.recogniser import MAX_PROMPT_TOKENS, Qwen3Recogniser
 from ominix.wire.control import EngineSpec
 from ominix.wire.events import Delta, Progress, Refused, Segment, Started, TranscriptionDone
 from ominix.wire.jobs import ChatJob, TranscriptionJob
@@ -36,7 +36,7 @@ def model():
 @pytest.fixture
 def engine(model):
     grammar = Grammar(tokenizer.load(GOLDEN), config.read(GOLDEN).eos_token_ids)
-    return scheduler.Transcriber(model, grammar, 8, limit=lambda seconds: TOKENS)
+    return Scheduler(Qwen3Recogniser(model, grammar, limit=lambda seconds: TOKENS), 8, {})
 
 
 @pytest.fixture(scope="module")
@@ -179,16 +179,16 @@ def test_what_is_no_audio_is_refused_and_others_go_on(engine, files, tmp_path):
 
 
 def test_jobs_that_cannot_be_done_are_not_taken_aboard(engine, files):
-    with pytest.raises(scheduler.JobRefused, match="does not chat"):
+    with pytest.raises(JobRefused, match="does not chat"):
         engine.admit(1, ChatJob(messages=()))
     assert engine.idle
 
 
 def test_of_a_long_context_the_end_counts(engine, files):
     engine.admit(1, TranscriptionJob(files[0], context="word " * 3000))
-    task = engine._tasks[1]
-    assert len(task.before) + len(task.after) <= scheduler.MAX_PROMPT_TOKENS
-    assert len(task.before) > scheduler.MAX_PROMPT_TOKENS // 3
+    prompt = engine._tasks[1].prompt
+    assert len(prompt.before) + len(prompt.after) <= MAX_PROMPT_TOKENS
+    assert len(prompt.before) > MAX_PROMPT_TOKENS // 3
     engine.cancel(1)
 
 
@@ -216,14 +216,16 @@ def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
         engine.step()
     engine.cancel(1)
     assert engine.idle
-    assert len(engine._rows) == len(engine._parts) == len(engine._embedded) == 0
+    recogniser = engine._recogniser
+    for waiting in (engine._rows, recogniser._rows, recogniser._clips, recogniser._prompts):
+        assert len(waiting) == 0
     assert engine.step() == []
 
 
 @pytest.mark.slow
 def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     """Four may be answered, two wait and one be decoded: the rest is not read yet."""
-    engine = scheduler.Transcriber(model, Grammar(tokenizer.load(GOLDEN)), rows=4)
+    engine = Scheduler(Qwen3Recogniser(model, Grammar(tokenizer.load(GOLDEN))), 4, {})
     engine.admit(1, TranscriptionJob(wav(np.tile(sound, 4))))  # 280 s
     (task,) = engine._tasks.values()
     while len(task.rows) < 4:
@@ -236,8 +238,15 @@ def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     engine.cancel(1)
 
 
+def test_a_row_s_memory_is_what_its_caches_take(engine, model):
+    recogniser = engine._recogniser
+    measured = memory.measure(model, kept_bytes=0)
+    assert measured.fixed_bytes == 0
+    assert recogniser.row_bytes == measured.token_bytes * 1200
+
+
 def test_loading_by_the_protocol(files):
-    engine = speech.load(EngineSpec("speech", str(GOLDEN), slots=2))
+    engine = speech.load(EngineSpec("speech", str(GOLDEN), slots=2, package="qwen3_asr"))
     assert engine.idle
     engine.admit(5, TranscriptionJob(files[0]))
     events = []
@@ -245,60 +254,3 @@ def test_loading_by_the_protocol(files):
         events += engine.step()
     assert {number for number, _ in events} == {5}
     assert isinstance(events[-1][1], TranscriptionDone)
-
-
-def test_a_newcomer_s_probe_looks_inside_the_prompt(model):
-    """What follows upon the third last token of one prompt follows upon the last of its beginning."""
-    rows = Rows(model, watched=7)
-    prompt = model.model.embed_tokens(_tokens(12))
-    longer = model.model.embed_tokens(_tokens(20))
-    inside, _ = rows.join([Newcomer(1, prompt, -3, 0.0), Newcomer(2, longer, -1, 0.0)])
-    (at_end,) = Rows(model, watched=7).join([Newcomer(1, prompt[:-2], -1, 0.0)])
-    assert inside.watched == pytest.approx(at_end.watched, abs=1e-4)
-    assert inside.watched != pytest.approx(rows.step()[0].watched, abs=1e-4)
-
-
-@pytest.mark.parametrize("lookahead", [False, True])
-def test_rows_can_join_and_leave_in_any_order(model, lookahead):
-    """Each row goes on as if the others had never been."""
-    prompts = [model.model.embed_tokens(tokens) for tokens in map(_tokens, (3, 30, 12, 7))]
-    alone = []
-    for i, prompt in enumerate(prompts):
-        rows = Rows(model, watched=0, lookahead=False)
-        found = [*rows.join([Newcomer(i, prompt, -1, 0.0)]), *(rows.step()[0] for _ in range(8))]
-        alone.append([draw.token for draw in found])
-    rows = Rows(model, watched=0, lookahead=lookahead)
-    seen: dict[int, list[int]] = {i: [] for i in range(4)}
-
-    def note(draws):
-        for draw in draws:
-            seen[draw.row].append(draw.token)
-            assert math.isfinite(draw.logprob)
-
-    note(rows.join([Newcomer(i, prompts[i], -1, 0.0) for i in (0, 1)]))
-    note(rows.step())
-    note(rows.join([Newcomer(i, prompts[i], -1, 0.0) for i in (2, 3)]))
-    note(rows.step())
-    rows.leave({1})
-    note(rows.step())
-    rows.leave({3, 0})
-    note(rows.step())
-    seen[1].clear()
-    note(rows.join([Newcomer(1, prompts[1], -1, 0.0)]))
-    note(rows.step())
-    note(rows.step())
-    rows.leave({2, 1})
-    assert len(rows) == 0
-    seen[3].clear()
-    note(rows.join([Newcomer(3, prompts[3], -1, 0.0)]))
-    note(rows.step())
-    note(rows.step())
-    for i in range(4):
-        assert seen[i] == alone[i][: len(seen[i])]
-        assert len(seen[i]) >= 3
-
-
-def _tokens(count: int):
-    import mlx.core as mx
-
-    return mx.array(np.random.RandomState(count).randint(0, 256, count))

@@ -14,6 +14,7 @@ from ominix.engines.speech.repetition import RepetitionFilter
 from ominix.wire.jobs import Cutting
 
 RATE = 16_000
+MAX_SECONDS = 30  # of speech in a clip
 
 
 def noise(seconds: float, level: float = 0.1) -> np.ndarray:
@@ -35,7 +36,7 @@ def in_blocks(samples: np.ndarray, size: int = 80_000):
 
 
 def found(samples: np.ndarray, **cutting) -> list[clips.Clip]:
-    return list(clips.clips(in_blocks(samples), Cutting(**cutting)))
+    return list(clips.clips(in_blocks(samples), Cutting(**cutting), MAX_SECONDS))
 
 
 def sounds(samples: np.ndarray, **cutting) -> list[tuple[float, float]]:
@@ -71,12 +72,12 @@ def test_clips_tile_the_recording_whatever_the_blocks(block, tail):
     samples = np.concatenate(
         [recording((8, 3), (0.5, 44), (1, 3), (40, 5), (70, 1)), np.zeros(tail, np.float32)]
     )
-    tiles = list(clips.clips(in_blocks(samples, block)))
+    tiles = list(clips.clips(in_blocks(samples, block), Cutting(), MAX_SECONDS))
     assert tiles[0].start == 0
     assert tiles[-1].end == pytest.approx(len(samples) / RATE, abs=1e-9)
     assert all(a.end == b.start for a, b in itertools.pairwise(tiles))
     for clip in tiles:
-        assert len(clip.samples) <= (clips.MAX_SECONDS + 1) * RATE
+        assert len(clip.samples) <= (MAX_SECONDS + 1) * RATE
         assert clip.end > clip.start
         if clip.sound:
             assert clip.start <= clip.sound[0] < clip.sound[1] <= clip.end
@@ -120,7 +121,7 @@ def test_a_pause_at_the_very_beginning_is_no_place_to_cut():
 def test_cutting_reads_no_further_than_it_must():
     read = []
     blocks = (read.append(i) or speech(5) for i in range(100))
-    next(clips.clips(blocks))
+    next(clips.clips(blocks, Cutting(), MAX_SECONDS))
     assert len(read) == 7  # 35 s
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,18 @@ import soundfile
 from ominix import locks
 from ominix.cpu import dense
 from ominix.cpu.backend import Backend
-from ominix.engines.speech import scheduler
-from ominix.engines.speech.stages.words import Aligner, Shelf, Spoken
+from ominix.engines.speech.loading import prepare
+from ominix.engines.speech.scheduler import Scheduler
+from ominix.engines.speech.stages.words import WordsLoader
 from ominix.errors import JobRefused
+from ominix.models.aligner import Utterance, load
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights
+from ominix.models.qwen3_asr.aligner import Qwen3Aligner
 from ominix.models.qwen3_asr.prompt import Grammar
+from ominix.models.qwen3_asr.recogniser import Qwen3Recogniser
 from ominix.models.qwen3_asr.words import split
 from ominix.wire.events import Segment, TranscriptionDone
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import Helper, TranscriptionJob
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 ALIGNER = GOLDEN / "qwen3_aligner"
@@ -42,7 +47,12 @@ def model():
 @pytest.fixture
 def engine(model):
     grammar = Grammar(tokenizer.load(GOLDEN / "qwen3_asr"))
-    return scheduler.Transcriber(model, grammar, 8, lambda seconds: 150, Backend("cpu", "some"))
+    recogniser = Qwen3Recogniser(model, grammar, limit=lambda seconds: 150)
+    return Scheduler(recogniser, 8, {"words": loader(features.KIND).open})
+
+
+def loader(features_kind: str) -> WordsLoader:
+    return WordsLoader(partial(prepare, backend=Backend("cpu", "some")), features_kind)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +70,17 @@ def files(tmp_path_factory, sound) -> list[str]:
     return paths
 
 
+def helper(folder: Path) -> Helper:
+    return Helper("qwen3_asr", str(folder))
+
+
+def helpers(folder: Path) -> dict[str, Helper]:
+    return {"words": helper(folder)}
+
+
 def job(path: str, **fields) -> TranscriptionJob:
     """Warm, since the random model's likeliest answers are one token again and again."""
-    given = {"language": "English", "temperature": 1.0, "helpers": {"words": str(ALIGNER)}, **fields}
+    given = {"language": "English", "temperature": 1.0, "helpers": helpers(ALIGNER), **fields}
     return TranscriptionJob(path, **given)
 
 
@@ -159,6 +177,19 @@ def test_silence_has_no_words(engine, tmp_path):
     assert words(events) == []
 
 
+def test_features_of_a_recogniser_that_are_of_another_kind_are_computed_by_the_aligner(model, engine, files):
+    class Other(Qwen3Recogniser):
+        """As a model whose features are no use to the aligner."""
+
+        features_kind = "other"
+
+    grammar = Grammar(tokenizer.load(GOLDEN / "qwen3_asr"))
+    recogniser = Other(model, grammar, limit=lambda seconds: 150)
+    other = Scheduler(recogniser, 8, {"words": loader(recogniser.features_kind).open})
+    (expected,), (events,) = (events_of(e, {1: job(files[1])}).values() for e in (engine, other))
+    assert words(events) == words(expected) != []
+
+
 def test_a_language_that_the_aligner_does_not_know_is_refused_at_once(engine, files):
     with pytest.raises(JobRefused, match="Words of Thai cannot be given times") as caught:
         engine.admit(1, job(files[0], language="Thai"))
@@ -172,7 +203,7 @@ def test_what_is_no_aligner_is_refused_and_named_without_its_path(engine, files,
     (broken / "model.safetensors").write_bytes(b"\x00" * 40)
     for folder in (broken, tmp_path / "gone"):
         with pytest.raises(JobRefused, match=f"The aligner {folder.name} cannot be loaded") as caught:
-            engine.admit(1, job(files[0], helpers={"words": str(folder)}))
+            engine.admit(1, job(files[0], helpers=helpers(folder)))
         assert str(tmp_path) not in caught.value.message
     check(events_of(engine, {1: job(files[0])})[1])
 
@@ -184,7 +215,7 @@ def test_jobs_with_different_aligners_each_keep_their_own(engine, files, tmp_pat
     settings = json.loads((other / "config.json").read_text())
     (other / "config.json").write_text(json.dumps({**settings, "timestamp_segment_time": 8}))
     alone = events_of(engine, {1: job(files[2])})[1]
-    both = events_of(engine, {1: job(files[2]), 2: job(files[2], helpers={"words": str(other)})})
+    both = events_of(engine, {1: job(files[2]), 2: job(files[2], helpers=helpers(other))})
     assert words(both[1]) == words(alone)
     assert words(both[2])[-1].end < words(alone)[-1].end
 
@@ -197,7 +228,7 @@ def test_a_cancelled_job_leaves_nothing_to_be_timed(engine, files, steps):
         engine.step()
     engine.cancel(1)
     assert engine.idle
-    assert not engine._timing
+    assert not engine._staged
     assert engine.step() == []
 
 
@@ -205,8 +236,8 @@ def test_a_cancelled_job_leaves_nothing_to_be_timed(engine, files, steps):
 
 
 @pytest.fixture(scope="module")
-def aligner() -> Aligner:
-    return Shelf(Backend("cpu")).get(str(ALIGNER))
+def aligner() -> Qwen3Aligner:
+    return load("qwen3_asr", ALIGNER, partial(prepare, backend=Backend("cpu")))
 
 
 @pytest.mark.slow
@@ -215,7 +246,7 @@ def test_texts_are_timed_as_the_reference_does(aligner):
     clips, expected = [], []
     for case in CASES:
         mel = features.log_mel(samples[: round(case["seconds"] * 16_000)])
-        clips.append(Spoken(mel, case["text"], case["language"], 100.0, 200.0))
+        clips.append(Utterance(mel, case["text"], case["language"], 100.0, 200.0))
         expected.append([[100 + start / 1000 for start, _ in case["times"]], case["words"]])
     for found, (starts, read) in zip(aligner.align(clips), expected, strict=True):
         assert [word.start for word in found] == pytest.approx(starts)
@@ -226,9 +257,9 @@ def test_texts_without_words_and_of_other_languages(aligner):
     mel = features.log_mel(np.random.RandomState(1).randn(16_000).astype(np.float32))
     empty, thai, none = aligner.align(
         [
-            Spoken(mel, "...", "English", 0, 1),
-            Spoken(mel, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 ok", "Thai", 0, 1),
-            Spoken(mel, "one", None, 0, 1),
+            Utterance(mel, "...", "English", 0, 1),
+            Utterance(mel, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35 ok", "Thai", 0, 1),
+            Utterance(mel, "one", None, 0, 1),
         ]
     )
     assert empty == []
@@ -239,20 +270,20 @@ def test_texts_without_words_and_of_other_languages(aligner):
 
 def test_a_clip_that_is_shorter_than_its_last_class_bounds_the_times(aligner):
     mel = features.log_mel(np.random.RandomState(1).randn(16_000).astype(np.float32))
-    (found,) = aligner.align([Spoken(mel, "one two three", "English", 10.0, 10.0101)])
+    (found,) = aligner.align([Utterance(mel, "one two three", "English", 10.0, 10.0101)])
     assert {word.end for word in found} == {10.0101}
 
 
 def test_japanese_is_cut_at_ideographs_where_nagisa_is_missing(aligner, monkeypatch):
     monkeypatch.setitem(sys.modules, "nagisa", None)
     mel = features.log_mel(np.random.RandomState(1).randn(16_000).astype(np.float32))
-    (found,) = aligner.align([Spoken(mel, "\u4eca\u65e5 ok", "Japanese", 0, 1)])
+    (found,) = aligner.align([Utterance(mel, "\u4eca\u65e5 ok", "Japanese", 0, 1)])
     assert [word.text for word in found] == ["\u4eca", "\u65e5", "ok"]
 
 
 def test_a_word_whose_two_classes_are_one_lasts_a_class_at_most(aligner):
     places = split("one two three", "English")
-    clip = Spoken(np.zeros((1, 1)), "one two three", "English", 10.0, 20.0)
+    clip = Utterance(np.zeros((1, 1)), "one two three", "English", 10.0, 20.0)
     length = aligner._class_ms / 1000
     found = aligner._timed(clip, places, [3, 3, 9, 9, 9, 12])
     assert [round(word.end - word.start, 3) for word in found] == [length, 0, 3 * length]
@@ -262,11 +293,11 @@ def test_a_word_whose_two_classes_are_one_lasts_a_class_at_most(aligner):
 def test_the_folder_is_held_as_long_as_the_aligner_is_loaded(tmp_path):
     folder = tmp_path / "aligner"
     shutil.copytree(ALIGNER, folder)
-    shelf = Shelf(Backend("cpu"))
+    words_loader = loader(features.KIND)
     assert not locks.is_held(folder)
-    shelf.get(str(folder))
+    words_loader.open(helper(folder))
     assert locks.is_held(folder)
-    shelf.get(str(ALIGNER))
+    words_loader.open(helper(ALIGNER))
     assert not locks.is_held(folder)
 
 

@@ -1,6 +1,8 @@
-"""Words and their times for clips whose text is known: the forced aligner, loaded when it is first asked for.
+"""The stage that times words: a forced aligner, loaded when the first job wants it.
 
-Lives in the worker of the speech model, whose features it shares. Knows nothing of jobs and events.
+In: parts with their text. Out: each part's words, with times in seconds of the recording.
+
+It runs in the speech model's worker, whose samples and features it shares. Knows nothing of events.
 """
 
 from __future__ import annotations
@@ -8,135 +10,69 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ominix import locks
-from ominix.cpu.backend import Backend
-from ominix.engines.speech import loading
-from ominix.errors import JobRefused, PackageMissing
-from ominix.models.qwen3_asr import alignment, config, tokenizer, weights, words
-from ominix.models.qwen3_asr.alignment import Questions
-from ominix.models.qwen3_asr.config import AlignerConfig
-from ominix.models.qwen3_asr.features import Mel
-from ominix.models.qwen3_asr.model import Aligner as Model
-from ominix.models.qwen3_asr.words import Place
+from ominix.engines.speech.recording import Part
+from ominix.errors import JobRefused
+from ominix.models import aligner
+from ominix.models.aligner import Aligner, Utterance
+from ominix.models.recogniser import Prepare
+from ominix.wire.jobs import Helper, TranscriptionJob
 
 log = logging.getLogger("ominix.speech")
 
 _LOCK_SECONDS = 5.0  # others look at a folder's lock for an instant
 
 
-@dataclass(frozen=True)
-class Spoken:
-    """A clip and what was said in it. `language`: an English name; None: not known. Times in seconds."""
+class Words:
+    def __init__(self, aligner: Aligner, features_kind: str) -> None:
+        """`features_kind`: of the recogniser's features; those of another kind are no use to the aligner."""
+        self._aligner = aligner
+        self._shares_features = aligner.features_kind == features_kind
+        self.needs = frozenset({"text", "features" if self._shares_features else "samples"})
 
-    mel: Mel
-    text: str
-    language: str | None
-    start: float
-    end: float
+    def check(self, job: TranscriptionJob) -> None:
+        """A language that is not given is looked at when it has been heard."""
+        if refusal := self._aligner.refusal(job.language):
+            raise refusal
 
+    def run(self, parts: Sequence[Part]) -> None:
+        found = self._aligner.align([self._utterance(part) for part in parts])
+        for part, words in zip(parts, found, strict=True):
+            part.words = words
+            part.refusal = self._aligner.refusal(part.answer.language)
 
-@dataclass(frozen=True)
-class TimedWord:
-    """text[first:last] of its clip. Times in seconds of the recording."""
-
-    text: str
-    first: int
-    last: int
-    start: float
-    end: float
-
-
-class Aligner:
-    def __init__(self, model: Model, questions: Questions, settings: AlignerConfig) -> None:
-        self._model = model
-        self._questions = questions
-        self._class_ms = settings.class_ms
-        self._languages = settings.languages
-
-    def refusal(self, language: str | None) -> JobRefused | None:
-        """Why words of this language cannot be timed as they should be."""
-        if language is not None and language not in self._languages:
-            return JobRefused(
-                f"Words of {language} cannot be given times: the aligner knows "
-                f"{', '.join(sorted(self._languages))}.",
-                param="timestamp_granularities",
-                code="unsupported_language",
-            )
-        try:
-            words.check(language)
-        except PackageMissing as error:
-            error.param = "timestamp_granularities"
-            return error
-        return None
-
-    def align(self, clips: Sequence[Spoken]) -> list[list[TimedWord]]:
-        """Several clips in one batch. Texts of refused languages are split at spaces and ideographs."""
-        places = [self._split(clip) for clip in clips]
-        asked = [i for i, found in enumerate(places) if found]
-        classes = iter(self._classes([clips[i] for i in asked], [places[i] for i in asked]))
-        return [
-            self._timed(clip, found, next(classes)) if found else []
-            for clip, found in zip(clips, places, strict=True)
-        ]
-
-    def _split(self, clip: Spoken) -> list[Place]:
-        language = None if self.refusal(clip.language) else clip.language
-        return words.split(clip.text, language)
-
-    def _classes(self, clips: list[Spoken], places: list[list[Place]]) -> list[list[int]]:
-        if not clips:
-            return []
-        questions = [self._questions.ask([place.read for place in found]) for found in places]
-        heard = self._model.audio_tower([clip.mel for clip in clips])
-        pairs = list(zip(questions, heard, strict=True))
-        prompts = [self._model.embed(q.before, audio, q.after) for q, audio in pairs]
-        return self._model.classes(prompts, [q.places(len(audio)) for q, audio in pairs])
-
-    def _timed(self, clip: Spoken, places: list[Place], classes: list[int]) -> list[TimedWord]:
-        """Inside the clip; a word whose two classes are one lasts until the next, a class at most."""
-        times = alignment.times(classes, self._class_ms)
-        starts = [_within(clip, start) for start, _ in times]
-        found = []
-        for i, (place, start) in enumerate(zip(places, starts, strict=True)):
-            end = _within(clip, times[i][1])
-            if end <= start:
-                room = starts[i + 1] if i + 1 < len(starts) else clip.end
-                end = min(_within(clip, times[i][0] + self._class_ms), room)
-            found.append(TimedWord(clip.text[place.first : place.last], place.first, place.last, start, end))
-        return found
+    def _utterance(self, part: Part) -> Utterance:
+        clip = part.clip
+        features = part.features if self._shares_features else self._aligner.features(clip.samples)
+        assert features is not None  # as `needs` says
+        return Utterance(features, part.text, part.answer.language, clip.samples_start, clip.samples_end)
 
 
-def _within(clip: Spoken, milliseconds: float) -> float:
-    """A time in the clip as one in the recording."""
-    return min(round(clip.start + milliseconds / 1000, 3), clip.end)
+class WordsLoader:
+    """The stage that is loaded, if any. It stays until another one is asked for, or the worker ends."""
 
-
-class Shelf:
-    """The aligner that is loaded, if any. It stays until another one is asked for, or the worker ends."""
-
-    def __init__(self, backend: Backend) -> None:
-        self._backend = backend
-        self._path = ""
-        self._aligner: Aligner | None = None
+    def __init__(self, prepare: Prepare, features_kind: str) -> None:
+        self._prepare = prepare
+        self._features_kind = features_kind
+        self._helper: Helper | None = None
+        self._words: Words | None = None
         self._lock: int | None = None  # the descriptor that keeps others from deleting the folder
 
-    def get(self, path: str) -> Aligner:
+    def open(self, helper: Helper) -> Words:
         """Raises JobRefused for a folder that holds no aligner, or a broken one."""
-        if self._aligner is None or path != self._path:
-            self._aligner = None  # its memory is free before the next one is read
-            self._hold(Path(path))
-            self._aligner, self._path = self._load(Path(path)), path
-        return self._aligner
+        if self._words is None or helper != self._helper:
+            self._words = None  # its memory is free before the next one is read
+            self._hold(Path(helper.path))
+            self._words, self._helper = Words(self._load(helper), self._features_kind), helper
+        return self._words
 
-    def _load(self, folder: Path) -> Aligner:
+    def _load(self, helper: Helper) -> Aligner:
+        folder = Path(helper.path)
         log.info("loading the aligner %s", folder.name)
         try:
-            settings = config.read_aligner(folder)
-            questions = Questions(tokenizer.load(folder), settings)
-            model = weights.load_aligner(folder)
+            return aligner.load(helper.package, folder, self._prepare)
         except ValueError as error:
             reason = str(error).replace(f"{folder.parent}{os.sep}", "")
             raise JobRefused(
@@ -144,8 +80,6 @@ class Shelf:
                 param="timestamp_granularities",
                 code="model_not_servable",
             ) from error
-        loading.settle(model, self._backend)
-        return Aligner(model, questions, settings)
 
     def _hold(self, folder: Path) -> None:
         if self._lock is not None:

@@ -1,4 +1,4 @@
-"""Where a clip's text is cut into segments, in many scripts."""
+"""Where a text is cut into sentences, in many scripts."""
 
 # ruff: noqa: RUF001  (letters and marks of many scripts)
 
@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ominix.engines.speech.segmenting import pieces
-from ominix.engines.speech.stages.words import TimedWord
 from ominix.models.qwen3_asr import words
+from ominix.text.sentences import TimedWord, sentences
 
 
 def timed(text: str, pauses: dict[int, float], language: str | None = None) -> list[TimedWord]:
@@ -48,35 +47,35 @@ def timed(text: str, pauses: dict[int, float], language: str | None = None) -> l
     ],
 )
 def test_sentences_in_ten_scripts(text, expected):
-    found = pieces(text, timed(text, {}))
+    found = sentences(text, timed(text, {}))
     assert [text[p.first : p.last].strip() for p in found] == expected
 
 
 def test_pauses_are_borders_without_any_mark_and_shorter_ones_behind_a_comma():
     text = "one two three, four five"
-    assert [len(p.words) for p in pieces(text, timed(text, {2: 0.6, 3: 0.3, 4: 0.5}))] == [2, 1, 2]
-    assert [len(p.words) for p in pieces(text, timed(text, {2: 0.5, 3: 0.2}))] == [5]
+    assert [len(p.words) for p in sentences(text, timed(text, {2: 0.6, 3: 0.3, 4: 0.5}))] == [2, 1, 2]
+    assert [len(p.words) for p in sentences(text, timed(text, {2: 0.5, 3: 0.2}))] == [5]
 
 
-def test_a_piece_lasts_from_its_first_word_to_its_last():
+def test_a_sentence_lasts_from_its_first_word_to_its_last():
     text = "One two. Three"
-    first, second = pieces(text, timed(text, {0: 1.0, 2: 2.0}))
+    first, second = sentences(text, timed(text, {0: 1.0, 2: 2.0}))
     assert (first.start, first.end) == (1.0, 1.6)
     assert (second.start, second.end) == (3.6, 3.9)
 
 
-def test_no_words_no_pieces():
-    assert pieces("...", []) == []
+def test_no_words_no_sentences():
+    assert sentences("...", []) == []
 
 
 @given(
     st.text("ab1 .,?!。「」\u00bf\n", max_size=40), st.lists(st.sampled_from([0.0, 0.3, 0.7]), max_size=20)
 )
-def test_the_pieces_are_the_text_and_hold_every_word(text, pauses):
+def test_the_sentences_are_the_text_and_hold_every_word(text, pauses):
     given_words = timed(text, dict(enumerate(pauses)))
-    found = pieces(text, given_words)
-    assert [word for piece in found for word in piece.words] == given_words
+    found = sentences(text, given_words)
+    assert [word for sentence in found for word in sentence.words] == given_words
     if found:
         assert (found[0].first, found[-1].last) == (0, len(text))
         assert all(a.last == b.first for a, b in itertools.pairwise(found))
-        assert all(piece.first <= w.first < w.last <= piece.last for piece in found for w in piece.words)
+        assert all(s.first <= w.first < w.last <= s.last for s in found for w in s.words)

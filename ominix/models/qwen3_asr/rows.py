@@ -1,4 +1,4 @@
-"""Many answers drawn at once: one decoder step gives every row its next token.
+"""The decoder loop: one step gives every row its next token. In: prompts as embeddings. Out: draws.
 
 Rows join and leave between steps. A row's tokens do not depend on its neighbours: it has its own place in the
 caches, its own positions and its own random numbers. Knows nothing of audio and text.
@@ -15,6 +15,7 @@ from mlx_lm.models.cache import BatchKVCache
 
 from ominix.cpu import dense, kernels
 from ominix.models.qwen3_asr.model import Model
+from ominix.models.recogniser import Draw
 
 
 @dataclass(frozen=True)
@@ -26,16 +27,6 @@ class Newcomer:
     probe: int  # the position after which the watched token's probability is asked; -1: the last
     temperature: float
     seed: int = 0  # of its random numbers
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A row's next token. Natural logarithms; temperature does not enter them."""
-
-    row: int
-    token: int
-    logprob: float
-    watched: float  # the watched token's log-probability in this place; of a newcomer: at its probe
 
 
 @dataclass
