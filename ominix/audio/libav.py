@@ -158,6 +158,8 @@ def _decoded(packet: Packet[AudioStream], packed: _Packer) -> list[AudioFrame]:
     try:
         frames = [f for f in packet.decode() if f.samples and f.sample_rate]
         return [whole for frame in frames for whole in packed(frame)]
+    except MemoryError:  # FFmpeg's own, too: no damage, so speech would be lost without a word
+        raise
     except av.FFmpegError:
         return []
 

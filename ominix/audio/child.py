@@ -1,0 +1,80 @@
+"""The decode child: `python -P -m ominix.audio.child FD MEMORY_BYTES CPU_SECONDS`.
+
+In: over the Unix socket FD, the descriptor of an audio file with each Decode. Out: blocks of samples
+(float32, mono, 16 kHz), then how it ended. One file at a time.
+
+Files come from strangers, and codecs are large C programs. What a file does to this process, a crash, a
+loop, all the memory, costs one job: there is no model here, and nobody else's recording. When the socket is
+full the child waits, so hours of audio never pile up.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from typing import NoReturn
+
+import av.subtitles.stream  # noqa: F401  PyAV imports it with the first file, when nothing can be opened any more
+
+from ominix.audio import decode, limits
+from ominix.audio.limits import Watch
+from ominix.audio.refusals import unreadable
+from ominix.errors import JobRefused
+from ominix.wire import transport
+from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Ready, Samples
+from ominix.wire.transport import Transport
+
+_SOCKET = 3  # the first number behind the standard ones
+
+
+def main() -> NoReturn:
+    """Ends with end-of-file: the parent has gone or lets us go."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us
+    faulthandler.enable()
+    inherited, memory_bytes, cpu_seconds = map(int, sys.argv[1:])
+    os.dup2(inherited, _SOCKET)
+    os.closerange(_SOCKET + 1, inherited + 1)
+    end = transport.end_of(_SOCKET)
+    parent = Transport(end, COMMANDS)
+    watch = Watch(end, memory_bytes, cpu_seconds)
+    watch.start()
+    limits.confine(memory_bytes, _SOCKET)
+    try:
+        parent.send(Ready())
+        while True:
+            for received in parent.receive(None):
+                _serve(parent, watch, received.message, received.descriptors.take())
+    except (EOFError, ConnectionError):
+        os._exit(0)
+
+
+def _serve(parent: Transport[Decode], watch: Watch, command: Decode, descriptor: int) -> None:
+    try:
+        _send_blocks(parent, watch, command, descriptor)
+    except JobRefused as error:
+        parent.send(DecodeRefused(error.message, error.param, error.code))
+    except MemoryError:
+        os._exit(limits.OUT_OF_MEMORY)  # what is left of the bound is not enough for another file
+    except ConnectionError:
+        raise
+    except OSError as error:  # of a disk or a file system far away
+        refusal = unreadable(f"cannot be read: {error.strerror}")
+        parent.send(DecodeRefused(refusal.message, refusal.param, refusal.code))
+    else:
+        parent.send(Decoded())
+
+
+def _send_blocks(parent: Transport[Decode], watch: Watch, command: Decode, descriptor: int) -> None:
+    blocks = decode.blocks(descriptor, max_seconds=command.max_seconds, max_bytes=command.max_bytes)
+    while True:
+        with watch.computing():
+            block = next(blocks, None)
+        if block is None:
+            return
+        parent.send(Samples(block.tobytes()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Recordings to samples in decode children: the side of the process that wants the samples.
+
+In: descriptors of files in any format. Out: blocks of samples (float32, mono, 16 kHz), five seconds at most.
+
+    decode()        a child is free           ask()            a block is here
+    -------> waiting -------> decoding, paused -----> decoding, asked -----> next() gives it, paused again
+                                     \\                      |
+                                      \\ cancel()            | the file ends or is refused, or its child ends
+                                       v                     v
+                                     the child is killed   ended: next() gives None or raises
+
+- Each recording has a child to itself, so one that hangs holds up no other. A child that has reached the end
+  of its file is given another: a start takes 300 ms, a short clip a few.
+- The socket between us pauses a child: it holds less than a block. `ask` starts the clock: a child that then
+  sends no block for `silence_seconds` is killed. As long as nobody asks nothing is late.
+- What a file does to its child is refused like other damage. That no child can be started is our fault.
+
+One thread owns a Decoder; any other may call `wake`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from ominix.audio.children import Children
+from ominix.audio.piece import Samples
+from ominix.audio.process import ChildProcess
+from ominix.audio.refusals import unreadable
+from ominix.errors import InferenceFailed, JobRefused, OminixError
+from ominix.wire import decoding as wire
+from ominix.wire.transport import NotAMessage
+
+MAX_AUDIO_SECONDS = 6 * 3600.0
+MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
+SILENCE_SECONDS = 60.0  # for a block of five seconds, on a machine that has other things to do
+_MOST_BLOCK_BYTES = 5 * 16_000 * 4
+
+
+class Decoding:
+    """One recording. `Decoder.decode` makes it."""
+
+    def __init__(self, decoder: Decoder, descriptor: int) -> None:
+        self._decoder = decoder
+        self._blocks: deque[Samples] = deque()
+        self._error: OminixError | None = None
+        self.descriptor = descriptor
+        self.child: ChildProcess | None = None
+        self.since = 0.0  # when it was asked, or got its child, whichever came last
+        self.ended = False
+
+    @property
+    def has_news(self) -> bool:
+        """`next` may be called."""
+        return bool(self._blocks) or self.ended
+
+    def ask(self) -> None:
+        """The next block is wanted; `Decoder.wait` tells when it is here."""
+        self._decoder.ask(self)
+
+    def next(self) -> Samples | None:
+        """The block that was asked for; None at the recording's end.
+
+        Raises JobRefused if the file cannot be decoded, InferenceFailed if no child can be started.
+        """
+        assert self.has_news
+        if self._blocks:
+            return self._blocks.popleft()
+        if self._error:
+            raise self._error
+        return None
+
+    def cancel(self) -> None:
+        """No more of it is wanted: its child is killed, whatever it does. May be called more than once."""
+        self._decoder.cancel(self)
+
+    def add(self, block: bytes) -> None:
+        """Raises NotAMessage: what a broken codec has made of its process may send anything."""
+        if not 0 < len(block) <= _MOST_BLOCK_BYTES or len(block) % 4:
+            raise NotAMessage(f"a block of {len(block)} bytes")
+        self._blocks.append(np.frombuffer(block, np.float32))
+
+    def end(self, error: OminixError | None = None) -> None:
+        self._error = error
+        self.ended = True
+
+
+class Decoder:
+    def __init__(
+        self,
+        *,
+        start: Callable[[], ChildProcess] = ChildProcess,
+        silence_seconds: float = SILENCE_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """The first child is started here, so that it is ready when a file comes."""
+        self._silence_seconds = silence_seconds
+        self._clock = clock
+        self._children = Children(start, clock)
+        self._waiting: deque[Decoding] = deque()
+        self._running: list[Decoding] = []
+        self._asked: list[Decoding] = []
+        self._woken, self._waker = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._waker, False)
+        self._children.keep_ready(wanted=False)
+
+    def decode(self, descriptor: int) -> Decoding:
+        """Begin with a file; the descriptor is ours to close."""
+        decoding = Decoding(self, descriptor)
+        self._waiting.append(decoding)
+        self._assign()
+        return decoding
+
+    def wait(self, timeout_seconds: float | None) -> list[Decoding]:
+        """The recordings whose `next` may be called. May return early and without one: after `wake`, say."""
+        self._poll(0 if any(decoding.has_news for decoding in self._asked) else timeout_seconds)
+        self._children.hear()
+        for decoding in self._awaited():
+            if self._clock() - decoding.since > self._silence_seconds:
+                self._kill(decoding, f"nothing has come of it for {self._silence_seconds:g} s")
+        self._assign()
+        answered = [decoding for decoding in self._asked if decoding.has_news]
+        self._asked = [decoding for decoding in self._asked if not decoding.has_news]
+        return answered
+
+    def _awaited(self) -> list[Decoding]:
+        """Those that are asked and whose child has sent nothing yet."""
+        return [decoding for decoding in self._running if decoding in self._asked and not decoding.has_news]
+
+    def wake(self) -> None:
+        """End a `wait`, from any thread."""
+        with contextlib.suppress(BlockingIOError):  # enough of it has been said
+            os.write(self._waker, b"\0")
+
+    def close(self) -> None:
+        """End every child."""
+        for decoding in [*self._running, *self._waiting]:
+            self.cancel(decoding)
+        self._children.end()
+        os.close(self._woken)
+        os.close(self._waker)
+
+    def ask(self, decoding: Decoding) -> None:
+        decoding.since = self._clock()
+        if decoding not in self._asked:
+            self._asked.append(decoding)
+
+    def cancel(self, decoding: Decoding) -> None:
+        if decoding in self._waiting:
+            self._waiting.remove(decoding)
+            os.close(decoding.descriptor)
+        elif decoding in self._running:
+            self._running.remove(decoding)
+            assert decoding.child
+            decoding.child.end()
+            self._assign()
+        decoding.end()
+        if decoding in self._asked:
+            self._asked.remove(decoding)
+
+    def _assign(self) -> None:
+        """Files to children, in the order in which they came."""
+        while self._waiting and (child := self._children.take()):
+            self._begin(self._waiting.popleft(), child)
+        self._children.keep_ready(wanted=bool(self._waiting))
+        if self._children.failure:
+            while self._waiting:
+                decoding = self._waiting.popleft()
+                os.close(decoding.descriptor)
+                decoding.end(InferenceFailed(f"audio cannot be decoded: {self._children.failure}"))
+
+    def _begin(self, decoding: Decoding, child: ChildProcess) -> None:
+        try:
+            child.decode(wire.Decode(MAX_AUDIO_SECONDS, MAX_AUDIO_BYTES), decoding.descriptor)
+        except OSError:  # it has died idle, without this file
+            child.end()
+            self._waiting.appendleft(decoding)
+            return
+        os.close(decoding.descriptor)
+        decoding.child, decoding.since = child, self._clock()
+        self._running.append(decoding)
+
+    def _poll(self, timeout_seconds: float | None) -> None:
+        """Wait for the children that are asked and for the one that is starting; receive what there is."""
+        awaited = {d.child.fileno(): d for d in self._awaited() if d.child}
+        poll = select.poll()
+        for number in (self._woken, *awaited):
+            poll.register(number, select.POLLIN)
+        if self._children.starting:
+            poll.register(self._children.starting.fileno(), select.POLLIN)
+        times = [d.since + self._silence_seconds for d in awaited.values()] + self._children.due
+        left = [max(0.0, due - self._clock()) for due in times]
+        if timeout_seconds is not None:
+            left.append(timeout_seconds)
+        for number, _ in poll.poll(math.ceil(min(left) * 1000) if left else None):
+            if number == self._woken:
+                os.read(self._woken, select.PIPE_BUF)
+            elif number in awaited:
+                self._receive(awaited[number])
+
+    def _receive(self, decoding: Decoding) -> None:
+        assert decoding.child
+        try:
+            for answer in decoding.child.receive():
+                self._hear(decoding, answer)
+        except (EOFError, OSError):
+            self._running.remove(decoding)
+            decoding.end(unreadable(f"cannot be decoded: {decoding.child.why_it_ended()}"))
+        except NotAMessage:
+            self._kill(decoding, "its decoder sent what is no message")
+
+    def _hear(self, decoding: Decoding, answer: wire.Answer) -> None:
+        if decoding.ended:  # what an honest child says after the end is nothing
+            return
+        match answer:
+            case wire.Samples(block):
+                decoding.add(block)
+            case wire.Decoded():
+                self._finish(decoding)
+            case wire.DecodeRefused(message, param, code):
+                self._finish(decoding, JobRefused(message, param=param, code=code))
+            case wire.Ready():
+                raise NotAMessage("a child is ready twice")
+
+    def _finish(self, decoding: Decoding, error: JobRefused | None = None) -> None:
+        """The child has come to the end of the file."""
+        assert decoding.child
+        self._running.remove(decoding)
+        self._children.give_back(decoding.child)
+        decoding.end(error)
+
+    def _kill(self, decoding: Decoding, why: str) -> None:
+        assert decoding.child
+        self._running.remove(decoding)
+        decoding.child.end()
+        decoding.end(unreadable(f"cannot be decoded: {why}"))

@@ -1,0 +1,44 @@
+"""What a worker and its decode children say to each other. `transport` carries it.
+
+Down goes one Decode at a time, with the file's descriptor. Back come Samples, as many as it takes, then
+Decoded or DecodeRefused. Before all that a child says Ready, once. Its death reads as end-of-file.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+
+class Decode(Struct, frozen=True, array_like=True, tag=True):
+    """Decode the file whose descriptor comes along. The bounds are those of `decode.blocks`."""
+
+    max_seconds: float
+    max_bytes: int
+
+
+class Ready(Struct, frozen=True, array_like=True, tag=True):
+    """Everything is imported and the limits are set."""
+
+
+class Samples(Struct, frozen=True, array_like=True, tag=True):
+    """A block: float32 in the machine's byte order, mono, 16 kHz."""
+
+    block: bytes
+
+
+class Decoded(Struct, frozen=True, array_like=True, tag=True):
+    """The file's end; the child can decode another one."""
+
+
+class DecodeRefused(Struct, frozen=True, array_like=True, tag=True):
+    """The file's end: it cannot be decoded, and the child knows why; it can decode another one."""
+
+    message: str
+    param: str | None
+    code: str | None
+
+
+Answer = Ready | Samples | Decoded | DecodeRefused
+ANSWERS = msgspec.msgpack.Decoder(Answer)
+COMMANDS = msgspec.msgpack.Decoder(Decode)
