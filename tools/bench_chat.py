@@ -226,7 +226,7 @@ from pathlib import Path
 from mlx_lm.generate import BatchGenerator
 from mlx_lm.sample_utils import make_logits_processors
 from ominix.engines.text import text_model
-loaded = text_model.load(Path({str(folder)!r}))
+loaded = text_model.load(Path({str(folder)!r}), backend.prepare())
 model, tokenizer = loaded.model, loaded.tokenizer
 for line in sys.stdin:
     seeds = [int(line) * b.CLIENTS + i + 1000 for i in range(b.CLIENTS)]

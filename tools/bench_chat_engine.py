@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, default=HOME / "models/SmolLM2-135M-Instruct")
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    model = text_model.load(arguments.folder)
+    model = text_model.load(arguments.folder, backend.prepare())
     # without stop tokens every answer has its full length
     model = replace(model, stop_ids=frozenset())
     compare(model, arguments.rounds, clients=1, words=20)

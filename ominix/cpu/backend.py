@@ -27,32 +27,36 @@ _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 _ADVICE = "pip install scipy-openblas32 (or: apt-get install libopenblas0)"
 
 
+FAST, PLAIN = "fast", "plain"  # --cpu: this package's layers, or mlx-lm's own on the weights as they are
+
+
 @dataclass(frozen=True)
 class Backend:
     kind: str  # "metal", "cuda" or "cpu"
     blas: str | None = None  # what answers float32 products on the CPU; None: mlx's own
     advice: str | None = None  # what to install for speed
+    mode: str = FAST
 
     @property
     def wants_float32(self) -> bool:
         """A fast BLAS multiplies float32 alone: other weights are best turned into it."""
-        return self.blas is not None
+        return self.blas is not None and self.mode == FAST
 
 
-def prepare() -> Backend:
-    """Call before mlx is imported; again at any time, to be told the same."""
+def prepare(mode: str = FAST) -> Backend:
+    """Call before mlx is imported; again at any time, to be told the same. `mode`: FAST or PLAIN."""
     if sys.platform == "darwin":
         return Backend("metal")
     if _has_cuda():
         return Backend("cuda")
     _set_threads()
     blas = _load_blas()
-    return Backend("cpu", blas, advice=None if blas else _ADVICE)
+    return Backend("cpu", blas, advice=None if blas else _ADVICE, mode=mode)
 
 
-def prepare_engine(log: logging.Logger) -> Backend:
+def prepare_engine(log: logging.Logger, mode: str) -> Backend:
     """`prepare`, with what came of it in the engine's log."""
-    found = prepare()
+    found = prepare(mode)
     log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
     if found.advice:
         log.warning("this is slow: %s", found.advice)

@@ -61,11 +61,6 @@ class GELU(nn.Module):
         return mx.array(kernels.gelu(np.asarray(x)))
 
 
-def on_cpu() -> bool:
-    """Whether mlx computes on the CPU."""
-    return bool(mx.default_device() == mx.Device(mx.cpu))
-
-
 def make(model: nn.Module) -> None:
     """Replaces the modules in place. The weights stay lazy."""
     model.set_dtype(mx.float32)

@@ -16,7 +16,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 from mlx_lm.utils import get_total_parameters
 
-from ominix.cpu import dense
+from ominix.cpu import door
 
 _DEVICE_SIZES = ("max_recommended_working_set_size", "total_memory", "memory_size")  # Metal's; CUDA's
 _WEIGHTS_SHARE = 0.7  # of the free memory
@@ -79,7 +79,7 @@ def holds_float32(model: nn.Module, log: logging.Logger) -> bool:
 
 def free_bytes() -> int:
     """Memory that new arrays may take: of the GPU where there is one, else of machine or container."""
-    if sys.platform == "linux" and dense.on_cpu():
+    if sys.platform == "linux" and door.on_cpu():
         bounds = [_machine_bytes(), *_container_bytes()]
         return max(0, min(bounds))
     info = mx.device_info()

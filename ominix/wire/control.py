@@ -14,6 +14,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     kind: str
     path: str  # the model's folder; "" for engines without one
     slots: int  # jobs that may be aboard at once
+    cpu: str = "fast"  # or "plain": cpu/backend.py
     package: str = ""  # under ominix.models: it has the architecture; "": mlx-lm has it
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
     limit_bytes: int | None = None  # resident memory at which the worker ends itself

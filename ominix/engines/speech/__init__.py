@@ -13,7 +13,7 @@ log = logging.getLogger("ominix.speech")
 
 def load(spec: EngineSpec) -> Engine:
     """Raises ValueError for a folder that holds no speech model, or a broken one."""
-    found = backend.prepare_engine(log)
+    found = backend.prepare_engine(log, spec.cpu)
     from ominix.engines.speech import loading  # brings mlx, which must find the backend prepared
 
     return loading.load(spec, found)

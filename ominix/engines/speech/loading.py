@@ -6,10 +6,9 @@ import logging
 from functools import partial
 from pathlib import Path
 
-import mlx.core as mx
 import mlx.nn as nn
 
-from ominix.cpu import dense
+from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
 from ominix.engines.speech.scheduler import Scheduler
@@ -34,6 +33,4 @@ def load(spec: EngineSpec, backend: Backend) -> Scheduler:
 
 def prepare(model: nn.Module, backend: Backend) -> None:
     """Convert weights to float32 on a CPU if memory allows, then evaluate them."""
-    if backend.wants_float32 and memory.holds_float32(model, log):
-        dense.make(model)
-    mx.eval(model.parameters())
+    door.settle(model, backend, partial(memory.holds_float32, log=log))

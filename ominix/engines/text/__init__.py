@@ -14,7 +14,7 @@ log = logging.getLogger("ominix.chat")
 
 def load(spec: EngineSpec) -> Engine:
     """Raises Unavailable for a folder that holds no model that can be served."""
-    backend.prepare_engine(log)
+    found = backend.prepare_engine(log, spec.cpu)
     from ominix.engines.text import text_engine  # brings mlx, which must find the backend prepared
 
-    return text_engine.load(Path(spec.path), spec.cache_bytes, spec.package)
+    return text_engine.load(Path(spec.path), found, spec.cache_bytes, spec.package)

@@ -19,6 +19,7 @@ import mlx.nn as nn
 from mlx_lm.models.cache import make_prompt_cache
 
 from ominix.cpu import threads
+from ominix.cpu.backend import Backend
 from ominix.cpu.threads import Threads
 from ominix.engines import memory
 from ominix.engines.memory import MemoryLimits
@@ -167,9 +168,9 @@ class TextEngine:
         return [*events, job.done()]
 
 
-def load(path: Path, cache_bytes: int | None, package: str = "") -> TextEngine:
+def load(path: Path, backend: Backend, cache_bytes: int | None, package: str = "") -> TextEngine:
     """Raises Unavailable for a folder that holds no model that can be served."""
-    model = text_model.load(path, package)
+    model = text_model.load(path, backend, package)
     if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
         raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
     limits = memory.measure(model.model, cache_bytes)

@@ -11,16 +11,17 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_reduce
 from mlx_lm.tokenizer_utils import TokenizerWrapper
-from mlx_lm.utils import dequantize_model, load_model, load_tokenizer
+from mlx_lm.utils import load_model, load_tokenizer
 
-from ominix.cpu import backend, dense
+from ominix.cpu import door
+from ominix.cpu.backend import Backend
 from ominix.engines import memory
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
@@ -45,7 +46,7 @@ class TextModel:
     weight_bytes: int
 
 
-def load(path: Path, package: str = "") -> TextModel:
+def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     """`package` (under ominix.models) has an architecture that mlx-lm lacks: its `loader.register()` makes
     mlx-lm know it, its `chat` has its way of prompting.
 
@@ -55,7 +56,7 @@ def load(path: Path, package: str = "") -> TextModel:
     own = f"ominix.models.{package}" if package else None
     if own:
         importlib.import_module(f"{own}.loader").register()
-    model = _model(path, config)
+    model = _model(path, config, backend)
     tokenizer = _tokenizer(path, config)
     chat = importlib.import_module(f"{own}.chat") if own else None
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
@@ -97,37 +98,17 @@ def _json(path: Path) -> Any:
         raise Unavailable(f"{path.parent.name}/{path.name} is no valid JSON: {error}") from error
 
 
-def _model(path: Path, config: dict[str, Any]) -> nn.Module:
+def _model(path: Path, config: dict[str, Any], backend: Backend) -> nn.Module:
     kind = config["model_type"]
     try:
         model, _ = load_model(path, lazy=True)
-        model = _for_backend(model)
-        mx.eval(model.parameters())
+        door.settle(model, backend, partial(memory.holds_float32, log=log))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
         # mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways
         reason = " ".join(str(error).split()) or type(error).__name__
         raise Unavailable(f"{path.name} (model type {kind}) does not load: {reason}") from error
     model.eval()
     return model
-
-
-def _for_backend(model: nn.Module) -> nn.Module:
-    """On a CPU with a fast BLAS, weights become float32: nothing else is fast there."""
-    if not backend.prepare().wants_float32 or not dense.on_cpu():
-        return model
-    fits = memory.holds_float32(model, log)
-    if fits or _is_quantized(model):
-        # Scales first, so that no weight is rounded on its way; and products with float32 scales take
-        # a sixth of the time of those with bfloat16 ones.
-        model.set_dtype(mx.float32)
-    if fits:
-        model = dequantize_model(model)
-        dense.make(model)
-    return model
-
-
-def _is_quantized(model: nn.Module) -> bool:
-    return any(isinstance(module, nn.QuantizedLinear) for module in model.modules())
 
 
 def _weight_bytes(model: nn.Module) -> int:

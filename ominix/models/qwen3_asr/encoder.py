@@ -13,7 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 
-from ominix.cpu import dense
+from ominix.cpu import door
 from ominix.models.qwen3_asr.config import EncoderConfig, positions
 from ominix.models.qwen3_asr.features import Mel
 
@@ -63,7 +63,7 @@ class AudioTower(nn.Module):
         padded = [np.pad(mel, ((0, -len(mel) % size), (0, 0))) for mel in mels]
         x = mx.array(np.concatenate(padded)).astype(self.conv2d1.weight.dtype)
         x = x.reshape(-1, size, bands).transpose(0, 2, 1)[..., None]  # (chunks, M, 100, 1)
-        step = _CPU_CHUNKS if dense.on_cpu() else _GPU_CHUNKS
+        step = _CPU_CHUNKS if door.on_cpu() else _GPU_CHUNKS
         x = mx.concatenate([self._convolve_chunks(x[i : i + step]) for i in range(0, len(x), step)])
         x = x + self._position.astype(x.dtype)
         packed: mx.array = x.reshape(1, -1, x.shape[-1])[:, mx.array(self._valid(mels))]

@@ -13,7 +13,7 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import BatchKVCache
 
-from ominix.cpu import dense, kernels
+from ominix.cpu import door
 from ominix.models.qwen3_asr.model import Model
 from ominix.models.recogniser import Draw
 
@@ -61,8 +61,8 @@ class Rows:
         Python. It costs a step at the end of the last row; a CPU goes without unless told."""
         self._model = model
         self._watched = watched
-        self._on_cpu = dense.on_cpu()
-        self._lookahead = not self._on_cpu if lookahead is None else lookahead
+        self._in_numpy = door.is_settled_for_cpu(model)
+        self._lookahead = not door.on_cpu() if lookahead is None else lookahead
         self._rows: list[_Row] = []
         self._caches: list[BatchKVCache] = []  # one a layer
         self._last = mx.array([], dtype=mx.uint32)  # (B,) what the next step reads
@@ -136,9 +136,7 @@ class Rows:
     def _logprobs(self, states: mx.array) -> mx.array:
         """(B, D) -> (B, V)."""
         logits = self._model.logits(states).astype(mx.float32)
-        if self._on_cpu:
-            return logits - mx.array(kernels.logsumexp(np.asarray(logits)))
-        return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+        return door.log_softmax(logits, in_numpy=self._in_numpy)
 
 
 def _choose(rows: list[_Row], logprobs: mx.array, watched: int) -> _Drawn:

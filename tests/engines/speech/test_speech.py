@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ominix.cpu import dense
+from ominix.cpu import door
 from ominix.engines import memory, speech
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import JobRefused
@@ -27,9 +27,9 @@ SECONDS = (0.3, 2.0, 9.5, 1.0, 4.2, 0.05, 3.0, 12.0)
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(cpu):
     model = weights.load(GOLDEN)
-    dense.make(model)
+    door.settle(model, cpu, fits_float32=lambda model: True)
     return model
 
 

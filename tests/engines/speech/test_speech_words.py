@@ -16,7 +16,7 @@ import pytest
 import soundfile
 
 from ominix import locks
-from ominix.cpu import dense
+from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines.speech.loading import prepare
 from ominix.engines.speech.scheduler import Scheduler
@@ -38,9 +38,9 @@ SECONDS = (0.3, 2.0, 9.5, 4.2)
 
 
 @pytest.fixture(scope="module")
-def model():
+def model(cpu):
     model = weights.load(GOLDEN / "qwen3_asr")
-    dense.make(model)
+    door.settle(model, cpu, fits_float32=lambda model: True)
     return model
 
 

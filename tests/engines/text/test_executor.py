@@ -34,8 +34,11 @@ class RecordingExecutor(Executor):
         return outcome
 
 
+pytestmark = pytest.mark.usefixtures("cpu")
+
+
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(cpu, tmp_path_factory):
     base = tmp_path_factory.mktemp("models")
     return {kind: tiny_chat.model(tiny_chat.folder(base / kind, kind)) for kind in tiny_chat.CONFIGS}
 

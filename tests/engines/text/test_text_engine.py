@@ -7,7 +7,6 @@ import tiny_chat
 from tiny_chat import END, THINK, UNTHINK, run, said, text, tokens
 
 from ominix.engines import memory
-from ominix.engines.text import text_model
 from ominix.engines.text.executor import Executor
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_engine import TextEngine
@@ -16,6 +15,8 @@ from ominix.wire.events import ChatDone, Delta, Finished, Started
 from ominix.wire.jobs import ChatJob, Sampling, TranscriptionJob
 
 GREEDY = Sampling(temperature=0)
+
+pytestmark = pytest.mark.usefixtures("cpu")
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_choices_of_a_job_differ_and_are_counted_together(chat):
 
 def test_time_passes_only_where_the_engine_is_told(folders):
     """A clock that only the engine's own waits move."""
-    model, waits = text_model.load(folders["llama"]), []
+    model, waits = tiny_chat.model(folders["llama"]), []
     executor = Executor(model, 0, MOST_SEQUENCES)
     scheduler = Scheduler(0.05, memory.measure(model.model, None).holds)
     chat = TextEngine(model, scheduler, executor, clock=lambda: sum(waits), sleep=waits.append)

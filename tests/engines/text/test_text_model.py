@@ -67,7 +67,7 @@ def test_a_folder_that_does_not_load_says_why(tmp_path, reason):
     BROKEN[reason](path)
 
     with pytest.raises(Unavailable, match=reason):
-        text_model.load(path)
+        text_model.load(path, tiny_chat.found_backend())
 
 
 def test_code_that_a_config_names_is_ignored(tmp_path):
@@ -75,7 +75,7 @@ def test_code_that_a_config_names_is_ignored(tmp_path):
     change(path, auto_map={"AutoModelForCausalLM": "evil.Model"})
     (path / "evil.py").write_text("raise SystemExit('remote code was run')")
 
-    assert text_model.load(path).context == 4096
+    assert text_model.load(path, tiny_chat.found_backend()).context == 4096
 
 
 def test_the_door_loads_what_a_spec_names(tmp_path):
@@ -88,7 +88,7 @@ def test_stop_tokens_of_the_generation_config_count(tmp_path):
     path = tiny_chat.folder(tmp_path / "m")
     (path / "generation_config.json").write_text(json.dumps({"eos_token_id": [256, 65]}))
 
-    assert {256, 65} <= text_model.load(path).stop_ids
+    assert {256, 65} <= text_model.load(path, tiny_chat.found_backend()).stop_ids
 
 
 SMOLLM2 = Path(os.environ.get("OMINIX_HOME", Path.home() / ".ominix")) / "models/SmolLM2-135M-Instruct"

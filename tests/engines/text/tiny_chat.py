@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import os
 from pathlib import Path
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from ominix.cpu import backend
 from ominix.engines.text import text_engine, text_model
 from ominix.engines.text.detokenizer import _byte_letters
 from ominix.engines.text.text_engine import TextEngine
@@ -122,11 +124,15 @@ def write(path: Path, config: dict, weights: list, *, tags: bool = True) -> Path
 
 
 def engine(path: Path, cache_bytes: int | None = None) -> TextEngine:
-    return text_engine.load(path, cache_bytes, package(path))
+    return text_engine.load(path, found_backend(), cache_bytes, package(path))
 
 
 def model(path: Path) -> TextModel:
-    return text_model.load(path, package(path))
+    return text_model.load(path, found_backend(), package(path))
+
+
+def found_backend() -> backend.Backend:
+    return backend.prepare(os.environ.get("OMINIX_CPU", backend.FAST))
 
 
 def package(path: Path) -> str:

@@ -1,0 +1,59 @@
+"""One door to the CPU's own arithmetic: what it turns a model into, and when it leaves it alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from ominix.cpu import backend, door
+
+BACKEND = backend.prepare()
+
+import mlx.core as mx  # noqa: E402  # after the backend
+import mlx.nn as nn  # noqa: E402
+
+on_cpu = pytest.mark.skipif(BACKEND.kind != "cpu", reason="nothing of it runs elsewhere")
+
+
+def quantized() -> nn.Module:
+    mx.random.seed(1)
+    model = nn.Sequential(nn.Linear(64, 64), nn.GELU())
+    nn.quantize(model, group_size=64, bits=8)
+    return model
+
+
+@on_cpu
+def test_weights_become_float32_where_memory_holds_them():
+    model = quantized()
+    x = mx.random.normal((3, 64))
+    before = model(x)
+    door.settle(model, backend.Backend("cpu", "some"), lambda model: True)
+    assert door.is_settled_for_cpu(model)
+    assert mx.abs(model(x) - before).max() < 1e-3
+
+
+@on_cpu
+def test_without_the_memory_quantized_weights_stay_and_get_float32_scales():
+    model = quantized()
+    model.set_dtype(mx.bfloat16)
+    door.settle(model, backend.Backend("cpu", "some"), lambda model: False)
+    assert not door.is_settled_for_cpu(model)
+    assert model.layers[0].scales.dtype == mx.float32
+
+
+@pytest.mark.parametrize(
+    "found",
+    [backend.Backend("metal"), backend.Backend("cpu"), backend.Backend("cpu", "some", mode=backend.PLAIN)],
+)
+def test_other_backends_and_the_plain_mode_leave_a_model_alone(found):
+    model = quantized()
+    model.set_dtype(mx.bfloat16)
+    door.settle(model, found, lambda model: True)
+    assert not door.is_settled_for_cpu(model)
+    assert model.layers[0].scales.dtype == mx.bfloat16
+
+
+@pytest.mark.parametrize("in_numpy", [False, True])
+def test_log_softmax_is_the_same_both_ways(in_numpy):
+    logits = mx.random.normal((5, 1000)) * 10
+    expected = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    assert mx.abs(door.log_softmax(logits, in_numpy=in_numpy) - expected).max() < 1e-4
