@@ -17,11 +17,11 @@ from hub import model_files
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
-from ominix.config import Config
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.records import Records
 from ominix.server.app import create_app
+from ominix.server.gate import Gate
 from ominix.workers.pool import Pool
 
 HERE = Path(__file__).parent
@@ -74,11 +74,10 @@ def test_a_live_server_keeps_to_its_document(models, serve, tmp_path):
 @pytest.fixture
 def application(models, tmp_path) -> Iterator:
     """The app as a WSGI callable, with a real pool and real downloads."""
-    config = Config(home=tmp_path, scripted=True, strict=True)
     records = Records(tmp_path)
-    catalog = Catalog(config.models_folder, {}, records=records, embedded=EMBEDDED, scripted=True)
+    catalog = Catalog(tmp_path / "models", {}, records=records, embedded=EMBEDDED, scripted=True)
     pool, downloads = Pool(jobs_per_worker=8, stall_seconds=5.0), Downloads(tmp_path)
-    yield create_app(pool, catalog, downloads, config)
+    yield create_app(pool, catalog, downloads, Gate((), (), ()), strict=True)
     downloads.close()
     pool.close()
 

@@ -1,4 +1,4 @@
-"""What the operator decides: one frozen dataclass, built in `__main__` from argv and environment."""
+"""What the operator decides: one frozen dataclass, built by `ominix serve` from its flags."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ REPOSITORIES = {
 
 @dataclass(frozen=True)
 class Config:
-    """Settings, most of them of `ominix serve`. Times in seconds, sizes in bytes."""
+    """Settings of `ominix serve`, a flag each. Times in seconds, sizes in bytes."""
 
     home: Path
     host: str = "127.0.0.1"

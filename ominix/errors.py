@@ -12,6 +12,7 @@ OminixError
 ├── TooLarge
 ├── Busy                    again later: too many jobs aboard
 ├── Unavailable             again later: draining, a model that cannot start
+├── ServerError             a command's: the server refuses, or there is none
 ├── DownloadFailed          `reason` says why, as a word for programs
 └── InferenceFailed
     └── WorkerCrashed       the process died or was killed
@@ -74,6 +75,10 @@ class Busy(OminixError):
 
 class Unavailable(OminixError):
     code = "unavailable"
+
+
+class ServerError(OminixError):
+    """What a command learns from the server it talks to."""
 
 
 class DownloadFailed(OminixError):

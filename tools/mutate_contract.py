@@ -103,8 +103,8 @@ server/channels.py: waitress's default error tasks [server every_refusal]
     error_task_class = JsonErrorTask
     pass
 server/listen.py: waitress refuses large bodies first [server past_the_limit]
-    self._config.max_upload_bytes * BODY_SLACK
-    self._config.max_upload_bytes // 2
+    self._max_upload_bytes * BODY_SLACK
+    self._max_upload_bytes // 2
 server/listen.py: nobody notices that a client has left [server leaves]
     channel_request_lookahead=1
     channel_request_lookahead=0

@@ -5,21 +5,43 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from ominix.cli.client import Client, ServerError, connected
-from ominix.config import Config
+from ominix.cli import client, flags
+from ominix.cli.client import Address, Client, connected
+from ominix.errors import ServerError
 
 DIM, PLAIN = "\033[2m", "\033[0m"
 HELP = "Type a message. /clear starts over, /quit or Ctrl-D ends, Ctrl-C stops an answer."
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("model", nargs="?", help="a chat model; default: the first there is")
+    parser.add_argument("--system", help="how the model is to behave")
+    parser.add_argument("--temperature", type=flags.between(0, 2))
+    parser.add_argument("--max-tokens", type=flags.count(1, 1 << 20))
+    client.add_flags(parser, environ)
+
+
+def run(
+    *,
+    home: Path,
+    model: str | None,
+    system: str | None,
+    temperature: float | None,
+    max_tokens: int | None,
+    **address: Any,
+) -> int:
+    """`address`: the fields of client.Address."""
+    fields = {"temperature": temperature, "max_tokens": max_tokens}
+    given = {name: value for name, value in fields.items() if value is not None}
     try:
-        with connected(config, options.url) as client:
-            model = options.model or _first_chat_model(client)
+        with connected(home, Address(**address)) as server:
+            model = model or _first_chat_model(server)
             print(f"Chatting with {model}. {HELP}")
-            Conversation(client, model, options).run()
+            Conversation(server, {"model": model, **given}, system).run()
     except ServerError as error:
         print(f"ominix: {error}", file=sys.stderr)
         return 1
@@ -28,8 +50,8 @@ def run(config: Config, options: argparse.Namespace) -> int:
     return 0
 
 
-def _first_chat_model(client: Client) -> str:
-    models = client.get("/v1/models")["data"]
+def _first_chat_model(server: Client) -> str:
+    models = server.get("/v1/models")["data"]
     name = next((m["id"] for m in models if m.get("task") == "chat" and "trouble" not in m), None)
     if name is None:
         raise ServerError("there is no chat model yet; put one into the models folder")
@@ -37,17 +59,14 @@ def _first_chat_model(client: Client) -> str:
 
 
 class Conversation:
-    """The turns so far and the loop that adds to them."""
+    """The messages so far and the loop that adds to them."""
 
-    def __init__(self, client: Client, model: str, options: argparse.Namespace) -> None:
-        self._client = client
-        self._fields = {"model": model, "stream": True}
-        if options.temperature is not None:
-            self._fields["temperature"] = options.temperature
-        if options.max_tokens is not None:
-            self._fields["max_tokens"] = options.max_tokens
-        self._opening = [{"role": "system", "content": options.system}] if options.system else []
-        self._messages: list[dict[str, Any]] = list(self._opening)
+    def __init__(self, server: Client, fields: Mapping[str, Any], system: str | None) -> None:
+        """`fields`: of each request, beside its messages."""
+        self._server = server
+        self._fields = {**fields, "stream": True}
+        self._opening = [{"role": "system", "content": system}] if system else []
+        self._messages = list(self._opening)
 
     def run(self) -> None:
         while True:
@@ -64,9 +83,9 @@ class Conversation:
             if text == "/clear":
                 self._messages = list(self._opening)
             elif text:
-                self._turn(text)
+                self._exchange(text)
 
-    def _turn(self, text: str) -> None:
+    def _exchange(self, text: str) -> None:
         self._messages.append({"role": "user", "content": text})
         answer = ""
         try:
@@ -83,11 +102,12 @@ class Conversation:
         print()
         self._messages.append({"role": "assistant", "content": answer})
 
-    def _pieces(self) -> Any:
+    def _pieces(self) -> Iterator[tuple[str, bool]]:
+        """Text as it comes, and whether it is reasoning."""
         body = json.dumps({**self._fields, "messages": self._messages})
         headers = {"Content-Type": "application/json"}
-        for event in self._client.events("/v1/chat/completions", body, headers):
-            if isinstance(event, str):
+        for event in self._server.events("/v1/chat/completions", content=body, headers=headers):
+            if isinstance(event, str):  # a comment
                 continue
             for choice in event["choices"]:
                 delta = choice["delta"]

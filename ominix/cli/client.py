@@ -2,55 +2,89 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
-import http.client
 import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from ominix.config import Config
+import httpx2
+
+from ominix.cli import flags
+from ominix.errors import ServerError
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 600.0  # silence; the server pings every 15 s
+NOT_OMINIX = "something else answers there"
 
 
-class ServerError(Exception):
-    """The server said no, or there is none; the text is for the person at the terminal."""
+@dataclass(frozen=True)
+class Address:
+    """Where a server may be: at `url`, else at `host` and `port`. The first key is sent."""
+
+    url: str | None
+    host: str
+    port: int
+    api_keys: Sequence[str] = ()
+
+
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """The flags of an Address."""
+    parser.add_argument("--url", help="another server, such as http://10.0.0.5:8080")
+    f = flags.Flags(parser, environ)
+    f.address()
+    f.many("api-key", "api_keys", flags.key, "a key for the server")
 
 
 class Client:
-    """Requests to one server. `port` and `host` from `url`, http only."""
+    """Requests to the server at `url`, http or https, with or without /v1. Raises ServerError, also later."""
 
-    def __init__(self, url: str, api_key: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ServerError(f"{url} is not an http:// address")
-        self._host, self._port = parts.hostname, parts.port or 80
-        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-
-    def answers(self) -> bool:
-        """Whether an ominix server answers there."""
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=CONNECT_SECONDS)
+    def __init__(self, url: str, api_key: str | None = None) -> None:
         try:
-            with contextlib.closing(connection):
-                connection.request("GET", "/livez")
-                return bool(json.loads(connection.getresponse().read()) == {"status": "ok"})
-        except (OSError, ValueError, http.client.HTTPException):
-            return False
+            base = httpx2.URL(url.rstrip("/").removesuffix("/v1"))
+        except httpx2.InvalidURL:
+            base = httpx2.URL("")
+        if base.scheme not in ("http", "https") or not base.host:
+            raise ServerError(f"{url} is not an http:// or https:// address")
+        self._place = base.netloc.decode()
+        self._http = httpx2.Client(
+            base_url=base,
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+            timeout=httpx2.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            # Not the environment's proxies, which do not lead to this machine; SSL_CERT_FILE counts.
+            transport=httpx2.HTTPTransport(),
+            trust_env=False,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def absence(self) -> str | None:
+        """Why no ominix server answers there; None: one does."""
+        try:
+            answer = self._http.get("/livez", timeout=CONNECT_SECONDS)
+            return None if answer.json() == {"status": "ok"} else NOT_OMINIX
+        except ValueError:
+            return NOT_OMINIX
+        except httpx2.HTTPError as error:
+            return str(error)
 
     def get(self, path: str) -> Any:  # whatever JSON the server sends
-        with self._request("GET", path, None, {}) as answer:
+        with self._answer("GET", path) as answer:
             return json.loads(answer.read())
 
-    def events(self, path: str, body: Any, headers: dict[str, str]) -> Iterator[dict[str, Any] | str]:
-        """A streamed answer: each message's JSON as a dict, each comment as text. Raises ServerError."""
-        with self._request("POST", path, body, headers) as answer:
-            for raw in answer:
-                line = raw.decode().rstrip("\n")
+    def events(self, path: str, **content: Any) -> Iterator[dict[str, Any] | str]:
+        """A streamed answer: each message's JSON as a dict, each comment as text.
+
+        `content`: httpx2's arguments for a body. Open files among it are sent piece by piece.
+        """
+        with self._answer("POST", path, **content) as answer:
+            for line in _lines(answer):
                 if line.startswith(": "):
                     yield line[2:]
                 elif line.startswith("data: {"):
@@ -60,50 +94,60 @@ class Client:
                     yield message
 
     @contextlib.contextmanager
-    def _request(
-        self, method: str, path: str, body: Any, headers: dict[str, str]
-    ) -> Iterator[http.client.HTTPResponse]:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=ANSWER_SECONDS)
-        with contextlib.closing(connection):
-            try:
-                connection.request(method, path, body, {**self._headers, **headers})
-                answer = connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                raise ServerError(f"no answer from {self._host}:{self._port}: {error}") from None
-            if answer.status >= 400:
-                raise ServerError(_reason(answer))
-            yield answer
+    def _answer(self, method: str, path: str, **content: Any) -> Iterator[httpx2.Response]:
+        try:
+            with self._http.stream(method, path, **content) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise ServerError(_reason(answer))
+                yield answer
+        except httpx2.HTTPError as error:
+            raise ServerError(f"no answer from {self._place}: {error}") from None
 
 
-def _reason(answer: http.client.HTTPResponse) -> str:
+def _lines(answer: httpx2.Response) -> Iterator[str]:
+    """httpx2's own iter_lines also cuts at the other line ends of Unicode, which JSON text may contain."""
+    rest = b""
+    for chunk in answer.iter_bytes():
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode() for line in lines)
+
+
+def _reason(answer: httpx2.Response) -> str:
     try:
-        return str(json.loads(answer.read())["error"]["message"])
+        return str(answer.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        return f"HTTP {answer.status}"
+        return f"HTTP {answer.status_code}"
 
 
 @contextlib.contextmanager
-def connected(config: Config, url: str | None, *flags: str) -> Iterator[Client]:
-    """A client of `url`; without one, of the server at the configured port, or else of a private one.
+def connected(home: Path, address: Address, *server_flags: str) -> Iterator[Client]:
+    """A client of the server at that address; without a URL and a server there, of a private one.
 
-    `flags` are for the private server. Raises ServerError.
+    `server_flags` are for the private server. Raises ServerError.
     """
-    key = config.api_keys[0] if config.api_keys else None
-    client = Client(url or f"http://{config.host}:{config.port}", key)
-    if client.answers():
+    url = address.url or http_address(address.host, address.port)
+    key = next(iter(address.api_keys), None)
+    with contextlib.closing(Client(url, key)) as client:
+        absence = client.absence()
+        if absence is None:
+            yield client
+            return
+    if address.url:
+        raise ServerError(f"no ominix server answers at {url}: {absence}")
+    with _private_server(home, server_flags) as url, contextlib.closing(Client(url, key)) as client:
         yield client
-    elif url:
-        raise ServerError(f"no ominix server answers at {url}")
-    else:
-        with _private_server(config, *flags) as address:
-            yield Client(address, None)
+
+
+def http_address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextlib.contextmanager
-def _private_server(config: Config, *flags: str) -> Iterator[str]:
-    command = [sys.executable, "-m", "ominix", "--home", str(config.home), "serve", "--port", "0", *flags]
+def _private_server(home: Path, server_flags: Sequence[str]) -> Iterator[str]:
+    command = [sys.executable, "-m", "ominix", "--home", str(home), "serve"]
     server = subprocess.Popen(
-        command,
+        [*command, "--host", "127.0.0.1", "--port", "0", *server_flags],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
+from pathlib import Path
 
-from ominix.cli.client import Client
-from ominix.config import Config
+from ominix.cli.client import Client, http_address
+from ominix.cli.flags import Flags
 from ominix.library.catalog import EMBEDDED, Catalog
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("mlx", "mlx-lm", "falcon", "waitress", "soundfile", "av", "soxr", "huggingface_hub")
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    Flags(parser, environ).address()
+
+
+def run(*, home: Path, host: str, port: int) -> int:
     """The exit status: 1 if mlx cannot compute here."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     print(f"ominix {_version('ominix')} on Python {platform.python_version()}, {platform.platform()}")
     print(f"packages: {versions}")
     healthy = _backend()
-    _home(config)
-    address = f"http://{config.host}:{config.port}"
-    running = Client(address, None).answers()
-    print(f"server: {'answers' if running else 'none'} at {address}")
+    _home(home)
+    address = http_address(host, port)
+    with contextlib.closing(Client(address)) as client:
+        print(f"server: {'none' if client.absence() else 'answers'} at {address}")
     return 0 if healthy else 1
 
 
@@ -60,12 +67,12 @@ def _backend() -> bool:
     return True
 
 
-def _home(config: Config) -> None:
-    models = Catalog(config.models_folder, config.aliases, embedded=EMBEDDED).models()
-    print(f"home: {config.home}, {len(models)} models")
+def _home(home: Path) -> None:
+    models = Catalog(home / "models", embedded=EMBEDDED).models()
+    print(f"home: {home}, {len(models)} models")
     for model in models:
         print(f"  {model.id}: {model.task}, {model.size_bytes / 1e9:.2f} GB" + _trouble(model.trouble))
-    folder = next((p for p in (config.home, *config.home.parents) if p.exists()), config.home)
+    folder = next((p for p in (home, *home.parents) if p.exists()), home)
     print(f"disk: {shutil.disk_usage(folder).free / 1e9:.0f} GB free")
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import re
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 
-from ominix.config import Config
+from ominix.errors import Conflict, InvalidRequest
+from ominix.library.folders import Folders
+from ominix.library.names import new_id
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
-    name = options.name or options.file.stem
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}", name):
-        print(f"ominix: {name!r} is no name for a model; give one with --name", file=sys.stderr)
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("file", type=Path, help="a GGUF file of the llama family")
+    parser.add_argument("--name", help="the model's name; default: the file's")
+
+
+def run(*, home: Path, file: Path, name: str | None) -> int:
+    folders = Folders(home)
+    try:
+        folder = folders.final(new_id(name or file.stem, folders))
+    except (InvalidRequest, Conflict) as error:
+        print(f"ominix: {error.message}; choose another name with --name", file=sys.stderr)
         return 1
-    folder = config.models_folder / name
-    if folder.exists():
-        print(f"ominix: {folder} is there already", file=sys.stderr)
-        return 1
-    config.models_folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ominix.convert.gguf", str(options.file), str(folder)]
-    return subprocess.run(command).returncode
+    folders.models.mkdir(parents=True, exist_ok=True)
+    return subprocess.run([sys.executable, "-m", "ominix.convert.gguf", str(file), str(folder)]).returncode

@@ -5,26 +5,33 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from ominix.cli.flags import Flags
 from ominix.cli.list import size
-from ominix.config import Config
 from ominix.errors import OminixError
 from ominix.library.catalog import EMBEDDED, Catalog, Model
 from ominix.library.folders import Folders
 from ominix.library.records import Records
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
-    records = Records(config.home)
-    catalog = Catalog(config.models_folder, config.aliases, records=records, embedded=EMBEDDED)
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("model", metavar="MODEL")
+    Flags(parser, environ).aliases()
+
+
+def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
+    folders, records = Folders(home), Records(home)
+    catalog = Catalog(folders.models, dict(aliases), records=records, embedded=EMBEDDED)
     try:
-        model = catalog.get(options.model)
+        found = catalog.get(model)
     except OminixError as error:
-        repo_id = catalog.repository(options.model)
-        hint = f" 'ominix pull {options.model}' would fetch {repo_id}." if repo_id != options.model else ""
+        repo_id = catalog.repository(model)
+        hint = f" 'ominix pull {model}' would fetch {repo_id}." if repo_id != model else ""
         print(f"ominix: {error.message}{hint}", file=sys.stderr)
         return 1
-    for name, value in _lines(model, records, Folders(config.home)):
+    for name, value in _lines(found, records, folders):
         print(f"{name:<13} {value}")
     return 0
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from ominix.config import Config
+from ominix.cli.flags import Flags
 from ominix.library.catalog import EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
@@ -14,13 +16,16 @@ from ominix.library.records import Records
 HEAD = ("NAME", "TASK", "SIZE", "BITS", "STATE")
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
-    folders = Folders(config.home)
-    records = Records(config.home)
-    catalog = Catalog(config.models_folder, config.aliases, records=records, embedded=EMBEDDED)
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    Flags(parser, environ).aliases()
+
+
+def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
+    folders, records = Folders(home), Records(home)
+    catalog = Catalog(folders.models, dict(aliases), records=records, embedded=EMBEDDED)
     models = catalog.models()
     rows = [_row(model, folders) for model in models]
-    rows += [_pending(download) for download in Downloads(config.home).all() if download.state != "ready"]
+    rows += [_pending(download) for download in Downloads(home).all() if download.state != "ready"]
     widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
     for row in (HEAD, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

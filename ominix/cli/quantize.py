@@ -5,28 +5,48 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
-from ominix.config import Config
+from ominix.errors import Conflict, InvalidRequest
+from ominix.library.folders import Folders
+from ominix.library.names import new_id
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("source", help="a model's name or folder")
+    parser.add_argument("target", help="the new model's name or folder")
+    parser.add_argument("--bits", type=int, choices=(4, 8), default=8)
+
+
+def run(*, home: Path, source: str, target: str, bits: int) -> int:
     """A bare name means a model of the models folder."""
-    source, target = (_folder(config, text) for text in (options.source, options.target))
-    if not (source / "config.json").is_file():
-        print(f"ominix: {source} is not a model's folder", file=sys.stderr)
+    folders = Folders(home)
+    original, copy = (_folder(folders.models, text) for text in (source, target))
+    if not (original / "config.json").is_file():
+        print(f"ominix: {original} is not a model's folder", file=sys.stderr)
         return 1
-    if target.exists():
-        print(f"ominix: {target} is there already", file=sys.stderr)
+    try:
+        _check(copy, folders)
+    except (InvalidRequest, Conflict) as error:
+        print(f"ominix: {error.message}; choose another target", file=sys.stderr)
         return 1
-    target.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ominix.convert.quantize", str(source), str(target), str(options.bits)]
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "ominix.convert.quantize", str(original), str(copy), str(bits)]
     status = subprocess.run(command).returncode
     if status == 0:
-        print(f"{source.name} -> {target}, {options.bits} bits")
+        print(f"{original.name} -> {copy}, {bits} bits")
     return status
 
 
-def _folder(config: Config, text: str) -> Path:
+def _folder(models: Path, text: str) -> Path:
     is_name = "/" not in text and not text.startswith((".", "~"))
-    return config.models_folder / text if is_name else Path(text).expanduser().absolute()
+    return models / text if is_name else Path(text).expanduser().absolute()
+
+
+def _check(target: Path, folders: Folders) -> None:
+    """Raises InvalidRequest for a name that could not be asked for, Conflict for a target that is there."""
+    if target.parent.resolve() == folders.models.resolve():
+        new_id(target.name, folders)
+    elif target.exists():
+        raise Conflict(f"{target} is there already")

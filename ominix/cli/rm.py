@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from ominix.config import Config
+from ominix.cli.flags import Flags
 from ominix.errors import ModelNotFound, OminixError, Unavailable
 from ominix.library import downloads
 from ominix.library.catalog import Catalog
@@ -13,11 +15,16 @@ from ominix.library.folders import Folders
 from ominix.library.records import Records
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
-    records = Records(config.home)
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument("model", metavar="MODEL")
+    Flags(parser, environ).aliases()
+
+
+def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
+    folders, records = Folders(home), Records(home)
     try:
-        model_id = _id(Catalog(config.models_folder, config.aliases, records=records), records, options.model)
-        downloads.delete(model_id, Folders(config.home), records)
+        model_id = _id(Catalog(folders.models, dict(aliases), records=records), records, model)
+        downloads.delete(model_id, folders, records)
     except OminixError as error:
         print(f"ominix: {error.message}", file=sys.stderr)
         return 1

@@ -7,15 +7,20 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from ominix.config import Config
+from ominix.cli import flags
+from ominix.config import MIB, Config
 from ominix.errors import OminixError
 from ominix.http import schemas
 from ominix.library.catalog import EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.records import Records
+from ominix.server.app import create_app
+from ominix.server.gate import Gate
 from ominix.server.listen import Server
 from ominix.workers.pool import Pool, Residency
 
@@ -28,24 +33,88 @@ INSECURE = (
 )
 
 
-def run(config: Config, options: argparse.Namespace) -> int:
-    """The exit status: 0 after an orderly stop, 1 if the server could not start."""
-    if config.host not in LOOPBACK and not config.api_keys and not options.insecure:
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    """A flag for each field of Config, and `insecure`."""
+    f = flags.Flags(parser, environ)
+    f.one("host", str, "address to listen on", default=Config.host)
+    f.one("port", flags.port, "port to listen on, 0 takes a free one", default=Config.port)
+    f.many("preload", "preload", str, "a model to load at the start")
+    f.one(
+        "memory-gib", flags.gibibytes, "memory all models may take together; default 75 %% of the machine's",
+        dest="memory_bytes",
+    )  # fmt: skip
+    f.one(
+        "keep-alive", flags.seconds(0), "idle seconds after which a model is unloaded; default: it stays",
+        dest="keep_alive_seconds",
+    )  # fmt: skip
+    f.many("pin", "pinned", str, "a model that is never unloaded")
+    f.one(
+        "jobs-per-worker", flags.count(1, 256), "requests one model holds, running and waiting, 1 to 256",
+        default=Config.jobs_per_worker,
+    )  # fmt: skip
+    f.one(
+        "stall-seconds", flags.seconds(1), "silence after which a busy worker is killed, at least 1",
+        default=Config.stall_seconds,
+    )  # fmt: skip
+    f.one(
+        "drain-seconds", flags.seconds(0), "how long running jobs may go on at the stop",
+        default=Config.drain_seconds,
+    )  # fmt: skip
+    f.one(
+        "max-upload-mib", flags.mebibytes, "largest request in MiB, at least 0.01",
+        dest="max_upload_bytes", default=Config.max_upload_bytes / MIB,
+    )  # fmt: skip
+    f.many("api-key", "api_keys", flags.key, "a key that clients must send")
+    f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
+    f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
+    f.aliases()
+    f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
+    f.switch("insecure", "serve other machines without an API key")
+    f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
+    f.switch("strict", "answer 500 when a response breaks its schema; for tests")
+    f.switch("log-json", "log lines as JSON")
+
+
+def run(*, insecure: bool, aliases: Sequence[tuple[str, str]], **settings: Any) -> int:
+    """The exit status: 0 after an orderly stop, 1 if the server could not start.
+
+    `settings`: the other fields of Config (Any: they are as different as its fields).
+    """
+    config = Config(aliases=dict(aliases), **settings)
+    if config.host not in LOOPBACK and not config.api_keys and not insecure:
         print(INSECURE.format(host=config.host), file=sys.stderr)
         return 1
     _log_to_stderr(as_json=config.log_json)
     schemas.warm()
-    records = Records(config.home)
     catalog = Catalog(
         config.models_folder,
         config.aliases,
-        records=records,
+        records=Records(config.home),
         embedded=EMBEDDED,
         scripted=config.scripted,
     )
     Folders(config.home).sweep()
-    downloads = Downloads(config.home)
-    pool = Pool(
+    pool = _pool(config, catalog)
+    server = _server(config, pool, catalog)
+    try:
+        host, port = server.bind()
+    except OSError as error:
+        reason = error.strerror or error
+        print(f"ominix: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
+        return 1
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    print(banner(address, catalog.models(), config.models_folder), flush=True)
+    if not _preloaded(config.preload, pool, catalog):
+        return 1
+    server.run()
+    return 0
+
+
+# These two hand each part of Config to whom it is for.
+
+
+def _pool(config: Config, catalog: Catalog) -> Pool:
+    return Pool(
         jobs_per_worker=config.jobs_per_worker,
         stall_seconds=config.stall_seconds,
         limit_bytes=int(_machine_bytes() * WORKER_SHARE),
@@ -55,23 +124,39 @@ def run(config: Config, options: argparse.Namespace) -> int:
             pinned=frozenset(_id(name, catalog) for name in config.pinned),
         ),
     )
-    server = Server(config, pool, catalog, downloads)
-    try:
-        host, port = server.bind()
-    except OSError as error:
-        reason = error.strerror or error
-        print(f"ominix: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
-        return 1
-    print(banner(f"http://{f'[{host}]' if ':' in host else host}:{port}", catalog, config), flush=True)
-    for name in config.preload:
+
+
+def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
+    downloads = Downloads(config.home)
+    app = create_app(
+        pool,
+        catalog,
+        downloads,
+        Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins),
+        strict=config.strict,
+        max_upload_bytes=config.max_upload_bytes,
+        audio_roots=config.audio_roots,
+    )
+    return Server(
+        app,
+        pool,
+        downloads,
+        address=(config.host, config.port),
+        max_upload_bytes=config.max_upload_bytes,
+        drain_seconds=config.drain_seconds,
+    )
+
+
+def _preloaded(names: Sequence[str], pool: Pool, catalog: Catalog) -> bool:
+    """Begin to load these. False, and the reason on standard error, if one cannot be."""
+    for name in names:
         try:
             pool.load(catalog.get(name))
         except OminixError as error:
             print(f"ominix: --preload: {error.message}", file=sys.stderr)
             pool.close()
-            return 1
-    server.run()
-    return 0
+            return False
+    return True
 
 
 def _id(name: str, catalog: Catalog) -> str:
@@ -85,14 +170,13 @@ def _machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def banner(address: str, catalog: Catalog, config: Config) -> str:
-    models = catalog.models()
+def banner(address: str, models: Sequence[Model], models_folder: Path) -> str:
     lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
     lines += [_line(model) for model in models]
     if not any(m.kind and not m.note for m in models):
         lines.append(
             "No models yet: 'ominix pull qwen3-asr' fetches one for speech; "
-            f"or put an mlx model's folder into {config.models_folder}."
+            f"or put an mlx model's folder into {models_folder}."
         )
     return "\n".join(lines)
 

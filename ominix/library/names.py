@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-from ominix.errors import InvalidRequest
+from ominix.errors import Conflict, InvalidRequest
 from ominix.library.folders import Folders
 from ominix.library.records import Record
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
+MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 RESERVED = ("download", "downloads", "load", "unload")  # words of the API's paths
 
 
@@ -21,6 +22,22 @@ def checked_repo_id(repo_id: str) -> str:
             param="repo_id",
         )
     return repo_id
+
+
+def new_id(name: str, folders: Folders) -> str:
+    """A name that the user gives to a new model. Raises InvalidRequest, Conflict."""
+    if not MODEL_ID.fullmatch(name):
+        raise InvalidRequest(
+            f"'{name[:100]}' cannot be the name of a model: take letters, digits, '.', '_' and '-', "
+            "96 at most, the first a letter or a digit"
+        )
+    if name.lower() in RESERVED:
+        raise InvalidRequest(
+            f"a model named '{name}' could not be asked for: /v1/models/{name.lower()} means something else"
+        )
+    if name.lower() in folders.taken():
+        raise Conflict(f"{folders.final(name)} is there already, or being downloaded")
+    return name
 
 
 def id_for(repo_id: str, records: dict[str, Record], folders: Folders) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import falcon
@@ -14,7 +15,7 @@ from ominix.api.health import Health, Liveness
 from ominix.api.models import Models
 from ominix.api.transcriptions import Transcriptions
 from ominix.api.translations import Translations
-from ominix.config import Config
+from ominix.config import MIB
 from ominix.http import access, forms
 from ominix.http.admission import Turns
 from ominix.http.answers import Answers, install_error_handlers
@@ -27,9 +28,18 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 
-def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Config) -> WSGIApplication:
-    answers = Answers(strict=config.strict)
-    gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins)
+def create_app(
+    pool: Pool,
+    catalog: Catalog,
+    downloads: Downloads,
+    gate: Gate,
+    *,
+    strict: bool = False,
+    max_upload_bytes: int = 25 * MIB,
+    audio_roots: tuple[Path, ...] = (),
+) -> WSGIApplication:
+    """`strict`: see Answers. `audio_roots`: folders whose files requests may name."""
+    answers = Answers(strict=strict)
     app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
@@ -49,7 +59,7 @@ def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Confi
     turns = Turns()
     app.add_route(
         "/v1/chat/completions",
-        ChatCompletions(pool, catalog, answers, turns, max_bytes=config.max_upload_bytes),
+        ChatCompletions(pool, catalog, answers, turns, max_bytes=max_upload_bytes),
     )
     app.add_route(
         "/v1/audio/transcriptions",
@@ -58,9 +68,9 @@ def create_app(pool: Pool, catalog: Catalog, downloads: Downloads, config: Confi
             catalog,
             answers,
             turns,
-            max_bytes=config.max_upload_bytes,
-            audio_roots=config.audio_roots,
+            max_bytes=max_upload_bytes,
+            audio_roots=audio_roots,
         ),
     )
-    app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=config.max_upload_bytes))
+    app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=max_upload_bytes))
     return access.recorded(app)

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 
-from ominix.config import Config
-from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
-from ominix.server.app import create_app
 from ominix.server.channels import Acceptor, Dispatcher
 from ominix.workers.pool import Pool
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from _typeshed.wsgi import WSGIApplication
 
 log = logging.getLogger("ominix.server")
 
@@ -33,20 +32,30 @@ FLUSH_SECONDS = 5.0  # how long finished answers may take to leave when the serv
 class Server:
     """`bind` may raise OSError; `run` returns when the server has stopped in order."""
 
-    def __init__(self, config: Config, pool: Pool, catalog: Catalog, downloads: Downloads) -> None:
-        self._config = config
+    def __init__(
+        self,
+        app: WSGIApplication,
+        pool: Pool,
+        downloads: Downloads,
+        *,
+        address: tuple[str, int],
+        max_upload_bytes: int,
+        drain_seconds: float,
+    ) -> None:
+        """`pool` and `downloads` are what the app uses: they are waited for, and closed, at the stop."""
+        self._app = app
         self._pool = pool
         self._downloads = downloads
-        self._app = create_app(pool, catalog, downloads, config)
+        self._address = address
+        self._max_upload_bytes = max_upload_bytes
+        self._drain_seconds = drain_seconds
         self._stop_at: float | None = None
         self._map: dict[int, Any] = {}  # waitress's own objects by file descriptor
         self._waitress: Any = None  # waitress has no types
 
     def bind(self) -> tuple[str, int]:
         """Listen; the host and port that were got. The socket is ours, so that a taken port says so."""
-        family, _, _, _, address = socket.getaddrinfo(
-            self._config.host, self._config.port, type=socket.SOCK_STREAM
-        )[0]
+        family, _, _, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -67,7 +76,7 @@ class Server:
             connection_limit=MAX_CONNECTIONS,
             channel_request_lookahead=1,  # else a waiting request never learns that its client left
             max_request_header_size=MAX_HEADER_BYTES,
-            max_request_body_size=self._config.max_upload_bytes * BODY_SLACK,
+            max_request_body_size=self._max_upload_bytes * BODY_SLACK,
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=True,
             ident="ominix",
@@ -92,7 +101,7 @@ class Server:
             self._stop_at = time.monotonic()
             return
         self._pool.draining = True
-        self._stop_at = time.monotonic() + self._config.drain_seconds
+        self._stop_at = time.monotonic() + self._drain_seconds
         self._waitress.pull_trigger()  # a signal alone does not end the loop's poll
         jobs = self._pool.jobs_aboard
         if jobs:

@@ -118,6 +118,26 @@ def test_words_that_nobody_can_time_are_refused_with_the_server_s_reason(shared_
     assert "Words of Thai cannot be given times" in done.stderr
 
 
+def test_verbose_is_what_the_server_itself_would_answer(shared_server, recordings):
+    argv = ["transcribe", str(recordings / "a.wav"), "--model", "scripted-speech", "--prompt", "say hi you"]
+    body = json.loads(ominix(shared_server, *argv, "--words", "-f", "verbose").stdout)
+    form = [
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in {
+            "model": "scripted-speech",
+            "prompt": "say hi you",
+            "response_format": "verbose_json",
+            "timestamp_granularities[]": "word",
+            'file"; filename="audio': "x",
+        }.items()
+    ]
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    asked = shared_server.request(
+        "POST", "/v1/audio/transcriptions", "".join([*form, "--b--\r\n"]).encode(), headers
+    )
+    assert (asked[0], body) == (200, asked[2])
+
+
 def test_a_bad_file_does_not_stop_the_others(shared_server, recordings):
     (recordings / "a.wav").write_bytes(b"")
     argv = ["transcribe", str(recordings), str(recordings / "none.wav"), "--model", "scripted-speech"]
@@ -132,7 +152,20 @@ def test_no_server_at_a_named_address_is_said(recordings):
     argv = [sys.executable, "-m", "ominix", "transcribe", str(recordings), "--url", "http://127.0.0.1:9"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
-    assert done.stderr == "ominix: no ominix server answers at http://127.0.0.1:9\n"
+    assert done.stderr.startswith("ominix: no ominix server answers at http://127.0.0.1:9: ")
+    assert "refused" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_private_server_serves_whatever_the_environment_says(recordings, tmp_path):
+    """The first of these variables made the private server ask for a key that was not sent."""
+    argv = ["--home", str(tmp_path), "transcribe", str(recordings / "a.wav"), "--port", "9"]
+    environ = {**os.environ, "OMINIX_API_KEY": "secret", "OMINIX_HOST": "localhost", "OMINIX_PORT": "9"}
+    argv += ["--model", "no-such-model"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ominix", *argv], env=environ, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, "'no-such-model' does not exist here" in done.stderr) == (1, True), done.stderr
 
 
 class Terminal:

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 from falcon import testing
 
-from ominix.config import Config
 from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
 from ominix.server.app import create_app
+from ominix.server.gate import Gate
 from ominix.workers.pool import Pool
 
 
@@ -14,9 +14,9 @@ from ominix.workers.pool import Pool
 def client(tmp_path):
     pool = Pool(jobs_per_worker=1, stall_seconds=1.0)
 
-    def make(**settings):
-        config = Config(home=tmp_path, strict=True, **settings)
-        app = create_app(pool, Catalog(config.models_folder), Downloads(tmp_path), config)
+    def make(api_keys=(), allowed_hosts=(), allowed_origins=()):
+        gate = Gate(api_keys, allowed_hosts, allowed_origins)
+        app = create_app(pool, Catalog(tmp_path / "models"), Downloads(tmp_path), gate, strict=True)
         return testing.TestClient(app, headers={"Host": "localhost"})
 
     yield make

@@ -1,0 +1,44 @@
+"""What becomes of names. The conversion itself: tests/convert."""
+
+from __future__ import annotations
+
+import pytest
+
+from ominix.__main__ import main
+from ominix.library.names import RESERVED
+
+NEVER = [".hidden", "a b", "a/b", "ä", "-x", "..", "x" * 97, "a\nb", " "]
+
+
+def refusal(capsys, home, *argv: str) -> str:
+    before = sorted(home.rglob("*"))
+    assert main(["--home", str(home), *argv], {}) == 1
+    assert sorted(home.rglob("*")) == before
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", [*RESERVED, "Downloads"])
+def test_a_name_that_the_api_s_paths_use_is_refused(tmp_path, capsys, name):
+    said = refusal(capsys, tmp_path, "import-gguf", "x.gguf", "--name", name)
+    assert said == (
+        f"ominix: a model named '{name}' could not be asked for: /v1/models/{name.lower()} means "
+        "something else; choose another name with --name\n"
+    )
+
+
+@pytest.mark.parametrize("name", NEVER)
+def test_a_name_that_no_request_could_mean_is_refused(tmp_path, capsys, name):
+    said = refusal(capsys, tmp_path, "import-gguf", "x.gguf", f"--name={name}")
+    assert f"'{name}' cannot be the name of a model: take letters, digits" in said
+    assert said.endswith("choose another name with --name\n")
+
+
+def test_the_file_s_own_name_is_held_to_the_same(tmp_path, capsys):
+    assert "named 'load' could not" in refusal(capsys, tmp_path, "import-gguf", "/x/load.gguf")
+
+
+def test_a_model_that_is_there_or_on_its_way_is_not_touched(tmp_path, capsys):
+    (tmp_path / "models" / "mine").mkdir(parents=True)
+    (tmp_path / "models" / ".downloads" / "coming").mkdir(parents=True)
+    for name in ("mine", "coming"):
+        assert "there already" in refusal(capsys, tmp_path, "import-gguf", "x.gguf", "--name", name)
