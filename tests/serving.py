@@ -18,17 +18,17 @@ import psutil
 import pytest
 from hub import Hub
 
-from ominix.library.catalog import Model
+from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.events import Delta
 from ominix.wire.jobs import ChatJob
 from ominix.workers.pool import Pool
-from ominix.workers.process import Stream
+from ominix.workers.stream import Stream
 
 MIB = 1 << 20
 
 
-def scripted(name: str, path: str = "") -> Model:
-    return Model(name, Path(path), task="chat", kind="scripted")
+def scripted(name: str, path: str = "", size_bytes: int = 0) -> Loadable:
+    return Loadable(name, size_bytes, EngineSpec("scripted", path))
 
 
 def chat(prompt: str, max_tokens: int = 3) -> ChatJob:
@@ -41,7 +41,7 @@ def drain(stream: Stream, seconds: float = 20.0) -> list:
     deadline = time.monotonic() + seconds
     while not stream.ended:
         assert time.monotonic() < deadline, "the stream did not end"
-        events += stream.take(0.1)
+        events += stream.get(0.1)
     return events
 
 
@@ -122,8 +122,13 @@ class RunningServer:
     def jobs(self, model: str = "scripted") -> int:
         return self.health().get("models", {}).get(model, {"jobs": 0})["jobs"]
 
-    def uploads(self) -> list[Path]:
-        return list(self.temp.glob("ominix-upload-*"))
+    def uploads(self) -> list[str]:
+        """Files of the temporary folder that the server or a worker has open; they have no names (Linux)."""
+        processes = [psutil.Process(self.process.pid), *self.workers()]
+        links = [link for process in processes for link in Path(f"/proc/{process.pid}/fd").iterdir()]
+        targets = [str(link.readlink()) for link in links if link.is_symlink()]
+        assert not [path for path in self.temp.iterdir() if path.is_file()]
+        return [target for target in targets if target.startswith(str(self.temp))]
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)

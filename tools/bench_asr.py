@@ -108,6 +108,7 @@ def run():
 best(run)
 """,
     "ominix": """
+import os
 from pathlib import Path
 from ominix.cpu import backend
 from ominix.engines.speech.scheduler import Scheduler
@@ -124,7 +125,7 @@ ours = recogniser.Qwen3Recogniser(model, grammar, limit=lambda seconds: orders["
 engine = Scheduler(ours, 8, {})
 def run():
     for number, path in enumerate(orders["clips"]):
-        engine.admit(number, TranscriptionJob(path))
+        engine.admit(number, TranscriptionJob(os.open(path, os.O_RDONLY)))
     tokens = 0
     while not engine.idle:
         for _, event in engine.step():

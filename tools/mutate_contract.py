@@ -111,8 +111,8 @@ server/listen.py: nobody notices that a client has left [server leaves]
 http/listener.py: work goes on for a client that has left [server leaves]
     if is_gone(self._req):
     if False:
-http/listener.py: an upload outlives its request [requests uploads]
-    self._aside.close()
+api/transcriptions.py: an upload outlives its request [requests uploads]
+    stack.callback(upload.close)
     pass
 server/gate.py: only Authorization holds a key [gate usual_header]
     KEY_HEADERS = ("api-key", "x-api-key")
@@ -157,10 +157,10 @@ http/forms.py: numbers must not be text [transcriptions keywords]
     return float(text) if NUMBER.fullmatch(text) else text
     return text
 http/forms.py: uploads stay on the disk [requests uploads]
-    Path(self.path).unlink()
-    pass
+    with tempfile.TemporaryFile(buffering=0) as file:
+    with tempfile.NamedTemporaryFile(buffering=0, delete=False) as file:
 http/forms.py: uploads have no limit [transcriptions past_the_limit]
-    if upload.size_bytes > max_bytes:
+    if upload.size_bytes + len(chunk) > max_bytes:
     if False:
 http/forms.py: a torn form is a crash [transcriptions bad_forms]
     except (falcon.HTTPInvalidHeader, falcon.MediaMalformedError, falcon.MediaNotFoundError) as error:

@@ -37,7 +37,7 @@ class ChatCompletions:
                 logprobs=job.top_logprobs is not None,
                 include_usage=bool((fields.get("stream_options") or {}).get("include_usage")),
             )
-            listener = Listener(req, self._pool.submit(model, job))
+            listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
             sse.answer(resp, listener, lambda event: self._messages(completion, event))
         else:

@@ -84,7 +84,7 @@ class Models:
     def _load(self, req: Request, model: Model) -> None:
         """Returns when it is loaded. A client that leaves does not stop it."""
         model = self._catalog.for_task(model.id, model.task)
-        worker = self._pool.load(model)
+        worker = self._pool.load(model.loadable)
         if not self._waiting.acquire(blocking=False):
             raise Busy("Too many requests wait for models to load; this one loads too.")
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import stat
+import os
 from pathlib import Path
 
 from falcon import Request, Response
 
 from ominix.api import transcript
-from ominix.errors import Forbidden, InvalidRequest
-from ominix.http import access, bodies, forms, media, sse
+from ominix.errors import InvalidRequest
+from ominix.http import access, bodies, forms, media, named_files, sse
 from ominix.http.admission import Turns
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
@@ -42,12 +42,12 @@ class Transcriptions:
 
     def on_post(self, req: Request, resp: Response) -> None:
         with self._turns.one(), contextlib.ExitStack() as stack:
-            fields, path = self._read(req, stack)
+            fields, audio = self._read(req, stack)
             model = self._catalog.for_task(fields["model"], "speech")
             helpers = {"words": self._aligner_for(model)} if wants_words(fields) else {}
-            job = transcription_job(fields, path, helpers)
+            job = transcription_job(fields, audio, helpers)
             access.record(req).submitted(model.id)
-            listener = Listener(req, self._pool.submit(model, job), stack.pop_all())
+            listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
             sse.answer(resp, listener, self._renderer(), last=b"")
         else:
@@ -57,36 +57,16 @@ class Transcriptions:
         aligner = self._catalog.aligner_for(model)
         return Helper(aligner.package, str(aligner.path))
 
-    def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, str]:
-        """The fields and the audio file's path; an uploaded file is deleted when `stack` closes."""
+    def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, int]:
+        """The fields and the open audio file, which is closed here when `stack` is."""
         if media.require(req, "multipart/form-data", "application/json") == "application/json":
             fields = bodies.read_json(req, "transcription_request", self._max_bytes)
-            return fields, self._below_a_root(fields["file_path"])
+            audio = named_files.open_below(self._audio_roots, fields["file_path"])
+            stack.callback(os.close, audio)
+            return fields, audio
         fields, upload = forms.read(req, "transcription_form", self._max_bytes)
         stack.callback(upload.close)
-        return fields, upload.path
-
-    def _below_a_root(self, given: str) -> str:
-        """The file's real path. Raises Forbidden unless it, links resolved, is inside a named folder."""
-        if not self._audio_roots:
-            raise Forbidden(
-                "file_path needs a folder that the operator has named with --audio-root; "
-                "upload the file as multipart/form-data instead.",
-                param="file_path",
-                code="file_path_not_allowed",
-            )
-        try:
-            path = Path(given).resolve(strict=True)
-            is_file = stat.S_ISREG(path.stat().st_mode)
-        except (OSError, ValueError, RuntimeError):
-            path, is_file = Path(), False
-        if not is_file or not any(path.is_relative_to(root) for root in self._audio_roots):
-            raise InvalidRequest(
-                "file_path is not a file inside a folder named with --audio-root.",
-                param="file_path",
-                code="file_path_not_allowed",
-            )
-        return str(path)
+        return fields, upload.descriptor
 
     def _renderer(self) -> sse.Render:
         """Events to messages; the last has all that came with the text before."""
@@ -121,11 +101,11 @@ def wants_words(fields: JsonObject) -> bool:
     return shown and "word" in fields["timestamp_granularities"]
 
 
-def transcription_job(fields: JsonObject, path: str, helpers: dict[str, Helper]) -> TranscriptionJob:
+def transcription_job(fields: JsonObject, audio: int, helpers: dict[str, Helper]) -> TranscriptionJob:
     """The job that a checked request asks for. Raises InvalidRequest."""
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
-        path=path,
+        audio=audio,
         language=_language(fields),
         context="\n".join(word for word in words if word),
         temperature=float(fields["temperature"]),

@@ -151,7 +151,7 @@ def _preloaded(names: Sequence[str], pool: Pool, catalog: Catalog) -> bool:
     """Begin to load these. False, and the reason on standard error, if one cannot be."""
     for name in names:
         try:
-            pool.load(catalog.get(name))
+            pool.load(catalog.get(name).loadable)
         except OminixError as error:
             print(f"ominix: --preload: {error.message}", file=sys.stderr)
             pool.close()

@@ -19,7 +19,10 @@ class Engine(Protocol):
         ...
 
     def admit(self, job_id: int, job: Job) -> None:
-        """Take a job aboard. Raises JobRefused for what cannot be served as it is."""
+        """Admit a job; its descriptors are the engine's to close from now on.
+
+        Raises JobRefused for what cannot be served as it is; the descriptors are the caller's then.
+        """
         ...
 
     def cancel(self, job_id: int) -> None:

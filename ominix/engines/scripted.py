@@ -20,7 +20,6 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from ominix.errors import JobRefused
 from ominix.wire.control import EngineSpec
@@ -37,7 +36,7 @@ from ominix.wire.events import (
     TranscriptionDone,
     Word,
 )
-from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, TranscriptionJob
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, TranscriptionJob, close_descriptors_of
 
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
@@ -110,7 +109,9 @@ class Scripted:
             os._exit(int(_number(rest)))
 
     def cancel(self, job_id: int) -> None:
-        self._scripts.pop(job_id, None)
+        script = self._scripts.pop(job_id, None)
+        if script is not None:
+            close_descriptors_of(script.job)
 
     def step(self) -> list[tuple[int, Event]]:
         now = time.monotonic()
@@ -119,7 +120,7 @@ class Scripted:
             for event in self._advance(script, now):
                 events.append((job_id, event))
                 if isinstance(event, LAST):
-                    del self._scripts[job_id]
+                    self.cancel(job_id)
         if not events and self._scripts:
             time.sleep(IDLE_SECONDS)
         return events
@@ -179,7 +180,7 @@ def _words_of(text: str) -> Iterator[Word]:
 def _prompt(job: Job) -> str:
     if isinstance(job, ChatJob):
         return str(job.messages[-1].get("content") or "hello")
-    if not Path(job.path).stat().st_size:
+    if not os.fstat(job.audio).st_size:
         raise JobRefused("the file is empty", param="file", code="invalid_audio_format")
     return job.context or "hello"
 

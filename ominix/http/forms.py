@@ -1,13 +1,13 @@
-"""Multipart forms: the file to disk, the other fields as text turned into what their schema says."""
+"""Multipart forms: the file as a descriptor, the other fields as text turned into what their schema says."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
 import tempfile
-from pathlib import Path
 from typing import Any
 
 import falcon
@@ -26,17 +26,22 @@ INDEXED = re.compile(r"\[[0-9]*\]$")  # include[], include[0]
 
 
 class Upload:
-    """A file on disk that is deleted when closed."""
+    """An open file that has no name: nothing of it outlives its last descriptor, whoever is killed."""
 
-    def __init__(self) -> None:
-        descriptor, self.path = tempfile.mkstemp(prefix="ominix-upload-")
-        self.file = os.fdopen(descriptor, "wb")
+    def __init__(self, descriptor: int) -> None:
+        """The descriptor is closed with it."""
+        self.descriptor = descriptor
         self.size_bytes = 0
 
+    def write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            written = os.pwrite(self.descriptor, rest, self.size_bytes)
+            self.size_bytes += written
+            rest = rest[written:]
+
     def close(self) -> None:
-        self.file.close()
-        with contextlib.suppress(FileNotFoundError):
-            Path(self.path).unlink()
+        os.close(self.descriptor)
 
 
 def handler() -> MultipartFormHandler:
@@ -51,7 +56,7 @@ def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject,
     """The checked fields and the uploaded file, which the caller closes. Raises InvalidRequest, TooLarge."""
     if (req.content_length or 0) > max_bytes + MAX_FIELD_BYTES:
         raise TooLarge(f"The upload has {req.content_length} bytes; the limit is {max_bytes}.")
-    upload = Upload()
+    upload = Upload(_unnamed_file(req.env["wsgi.input"]))
     try:
         texts = _receive(req, upload, max_bytes)
         fields = schemas.checked(schema, _typed(texts, schema))
@@ -59,6 +64,19 @@ def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject,
         upload.close()
         raise
     return fields, upload
+
+
+def _unnamed_file(body: object) -> int:
+    """A descriptor to write the upload to.
+
+    waitress keeps a large body in a temporary file without a name. The upload is a part of it, and is moved
+    to its front while it is read: what is written has been read already, since the part's headers come
+    before. So the recording never lies on the disk twice. Smaller bodies are in memory.
+    """
+    if isinstance(body, io.BufferedRandom) and not os.fstat(body.fileno()).st_nlink:
+        return os.dup(body.fileno())
+    with tempfile.TemporaryFile(buffering=0) as file:
+        return os.dup(file.fileno())
 
 
 def _receive(req: Request, upload: Upload, max_bytes: int) -> dict[str, list[str]]:
@@ -75,6 +93,9 @@ def _receive(req: Request, upload: Upload, max_bytes: int) -> dict[str, list[str
         raise _malformed(error.description) from None
     except ValueError:  # a part that is not in the charset it names
         raise _malformed("a field is not text") from None
+    req.env["wsgi.input"].close()  # it may share its position with the upload: nobody else is to move it
+    os.ftruncate(upload.descriptor, upload.size_bytes)
+    os.lseek(upload.descriptor, 0, os.SEEK_SET)
     return texts
 
 
@@ -84,11 +105,9 @@ def _malformed(reason: str | None) -> InvalidRequest:
 
 def _save(stream: Any, upload: Upload, max_bytes: int) -> None:  # falcon's buffered reader has no type
     while chunk := stream.read(CHUNK_BYTES):
-        upload.size_bytes += len(chunk)
-        if upload.size_bytes > max_bytes:
+        if upload.size_bytes + len(chunk) > max_bytes:
             raise TooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
-        upload.file.write(chunk)
-    upload.file.close()
+        upload.write(chunk)
 
 
 def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 from falcon import Request
 
 from ominix.errors import ClientLeft
 from ominix.http import access
 from ominix.wire.events import Event
-from ominix.workers.process import Stream
+from ominix.workers.stream import Stream
 
 LOOK_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
 
@@ -24,18 +23,16 @@ def is_gone(req: Request) -> bool:
 class Listener:
     """Iterate for every event, or take batches with a bound on silence. Close it in any case."""
 
-    def __init__(self, req: Request, stream: Stream, aside: ExitStack | None = None) -> None:
-        """`aside` is closed with the listener: what must not outlive the request."""
+    def __init__(self, req: Request, stream: Stream) -> None:
         self._req = req
         self._record = access.record(req)
         self._stream = stream
-        self._aside = aside or ExitStack()
 
     def batch(self, silence_seconds: float) -> list[Event]:
         """The events there are, waiting for the first; [] after so much silence. Raises the job's error."""
         deadline = time.monotonic() + silence_seconds
         while True:
-            events = self._stream.take(LOOK_SECONDS)
+            events = self._stream.get(LOOK_SECONDS)
             if is_gone(self._req):
                 self.close()
                 raise ClientLeft("the client has closed the connection")
@@ -58,4 +55,3 @@ class Listener:
 
     def close(self) -> None:
         self._stream.close()
-        self._aside.close()

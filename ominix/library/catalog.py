@@ -16,6 +16,7 @@ from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.families.tasks import PACKAGES, task_of
 from ominix.library import checkpoint
 from ominix.library.records import Record, Records
+from ominix.wire.control import EngineSpec, Loadable
 
 ENGINES = {"chat": "text", "speech": "speech"}  # task -> module of ominix.engines
 ALIGNER_NOTE = "gives words their times; a speech model loads it when a request asks for words"
@@ -50,6 +51,11 @@ class Model:
     downloaded_at: str | None = None
     trouble: str | None = None
     note: str | None = None  # what people should know before they rely on it
+
+    @property
+    def loadable(self) -> Loadable:
+        """What the pool has to know of it."""
+        return Loadable(self.id, self.size_bytes, EngineSpec(self.kind, str(self.path), package=self.package))
 
 
 class Catalog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import Struct
 
 from ominix.wire.events import Event
@@ -13,11 +14,19 @@ class EngineSpec(Struct, frozen=True, array_like=True):
 
     kind: str
     path: str  # the model's folder; "" for engines without one
-    slots: int  # jobs that may be aboard at once
+    slots: int = 1  # jobs that may be aboard at once
     cpu: str = "fast"  # or "plain": cpu/backend.py
     package: str = ""  # under ominix.models: it has the architecture; "": mlx-lm has it
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
+
+
+class Loadable(Struct, frozen=True):
+    """What the pool has to know of a model. The pool puts its bounds (slots, limit_bytes) into the spec."""
+
+    id: str
+    size_bytes: int  # of its files: what it is thought to take until its worker has told
+    spec: EngineSpec
 
 
 class Submit(Struct, frozen=True, array_like=True, tag=True):
@@ -55,3 +64,6 @@ class Ending(Struct, frozen=True, array_like=True, tag=True):
 
 Command = Submit | Cancel
 Report = Loaded | Beat | Batch | Ending
+
+COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

@@ -1,10 +1,17 @@
-"""Jobs: what the server asks of a worker. Frozen values; knows nothing about HTTP, processes or mlx."""
+"""Jobs: what the server asks of a worker. Frozen values; knows nothing about HTTP, processes or mlx.
+
+A job's descriptors are numbers of the process that has it: they are sent beside the job, and the receiver
+puts its own numbers in their place.
+"""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
+
+from ominix.wire.transport import Descriptors
 
 DEFAULT_MAX_TOKENS = 2048
 
@@ -54,7 +61,7 @@ class Helper(Struct, frozen=True, array_like=True):
 class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     """An audio file to write down. Events: Started, Progress, Segment, Delta, then TranscriptionDone."""
 
-    path: str
+    audio: int  # an open file, by its descriptor in the process that holds the job
     language: str | None = None  # an English name of the language table; None: the model's guess
     context: str = ""  # names and words that are likely to occur
     temperature: float = 0.0
@@ -64,3 +71,20 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
 
 
 Job = ChatJob | TranscriptionJob
+
+
+def descriptors_of(job: Job) -> tuple[int, ...]:
+    """The open files that the job names."""
+    return (job.audio,) if isinstance(job, TranscriptionJob) else ()
+
+
+def close_descriptors_of(job: Job) -> None:
+    for descriptor in descriptors_of(job):
+        os.close(descriptor)
+
+
+def received(job: Job, descriptors: Descriptors) -> Job:
+    """The job with the descriptors that came beside it, its holder's to close. Raises NotAMessage."""
+    if isinstance(job, TranscriptionJob):
+        return structs.replace(job, audio=descriptors.take())
+    return job

@@ -73,21 +73,21 @@ class Outbox:
                 os.write(self._wake, b"\0")
 
     def flush(self) -> None:
-        """Send what the socket takes now. Raises OSError."""
+        """Send a part of what waits, as much as the socket takes at once. Raises OSError."""
         with contextlib.suppress(BlockingIOError):
             os.read(self.wakeup, 4096)
         with self._lock:
-            while self._frames:
-                data, descriptors = self._frames[0]
-                sent = send_some(self._end, data, descriptors.numbers)
-                self._waiting_bytes -= sent
-                if not sent:
-                    return
+            if not self._frames:
+                return
+            data, descriptors = self._frames[0]
+            sent = send_some(self._end, data, descriptors.numbers)
+            self._waiting_bytes -= sent
+            if sent:
                 descriptors.close()  # they went with the first byte
-                if sent < len(data):
-                    self._frames[0] = data[sent:], descriptors
-                else:
-                    self._frames.popleft()
+            if sent < len(data):
+                self._frames[0] = data[sent:], descriptors
+            else:
+                self._frames.popleft()
 
     def close(self) -> None:
         """Forget what waits. The socket is not closed: it is the transport's."""

@@ -139,8 +139,10 @@ class Transport(Generic[In]):
         Waits for the first byte; None: for ever. Raises EOFError where the other end has gone, OSError,
         and NotAMessage, after which nothing more can be understood.
         """
-        if not wait(self._end, select.POLLIN, timeout_seconds):
-            return []
+        return self.read() if wait(self._end, select.POLLIN, timeout_seconds) else []
+
+    def read(self) -> list[Received[In]]:
+        """As `receive`, for a socket that is known to be readable. Never waits."""
         try:
             room = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
             data, rights, _, _ = self._end.recvmsg(READ_BYTES, room)

@@ -1,25 +1,41 @@
 """The pool: which worker process serves which model. Starts them when asked, never restarts by itself.
 
-Knows processes, not pipes; models by their catalog entry; no mlx, no HTTP.
+    load, submit --> is one alive? --no--> make room --> starting --> ready (its states: process.py)
+                         | yes                 |
+                         v                     |  the least recently used idle one goes;
+                     its stream                v  if none may go: Busy, or Unavailable if it never fits
+                                            retired
+
+A model counts with the size of its files until its worker has told what it really takes. News of memory
+come from each worker's reader, about once a second while it works and when it falls idle; whoever brings it
+makes room for itself, and that is how the budget holds without a thread that supervises. The same call ends
+a worker that was idle for too long. A busy or pinned one never goes.
+
+The clock and the way to spawn come by constructor, so thousands of lives run on a simulated clock in a
+test. Knows workers, not sockets; models by what `Loadable` says; no mlx, no HTTP.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from msgspec import structs
+
 from ominix.errors import Busy, Conflict, Unavailable, WorkerCrashed
-from ominix.library.catalog import Model
-from ominix.wire.control import EngineSpec
+from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.jobs import Job
-from ominix.workers.process import Stream, WorkerProcess
+from ominix.workers.ordered_lock import POOL, OrderedLock
+from ominix.workers.process import Process, WorkerProcess
+from ominix.workers.spawned import SpawnedProcess
+from ominix.workers.stream import Stream
 
 MAX_WORKERS = 4  # processes at once; the least recently used idle one makes room for another
 FAILURE_SECONDS = 60.0  # how long a failed start counts against the server's health
+END_SECONDS = 5.0  # how long the end of a worker is waited for
 
 log = logging.getLogger("ominix.workers")
 
@@ -52,23 +68,29 @@ class Pool:
         stall_seconds: float,
         limit_bytes: int | None = None,
         residency: Residency | None = None,
+        spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.capacity = MAX_WORKERS * jobs_per_worker
+        self.draining = False
         self._jobs_per_worker = jobs_per_worker
         self._stall_seconds = stall_seconds
         self._limit_bytes = limit_bytes
         self._residency = residency or Residency()
+        self._spawn = spawn
+        self._clock = clock
         self._workers: dict[str, WorkerProcess] = {}
         self._last_used: dict[str, float] = {}
         # Bytes by model: its files' size until a worker has told what it takes (on a CPU up to 7 times more).
         self._needs: dict[str, int] = {}
         self._barred: set[str] = set()
-        # Guards all of these. Spawning under it takes a millisecond; no pipe and no other lock is waited for.
-        self._lock = threading.Lock()
-        self.draining = False
+        self._lock = OrderedLock(POOL)  # guards the four above
 
-    def submit(self, model: Model, job: Job) -> Stream:
-        """The job's events. Raises Busy or Unavailable; starts the model's worker when there is none."""
+    def submit(self, model: Loadable, job: Job) -> Stream:
+        """The job's events. Raises Busy or Unavailable; starts the model's worker when there is none.
+
+        The job's descriptors stay the caller's: they may be closed when this returns.
+        """
         while True:
             worker = self.load(model)
             try:
@@ -76,7 +98,7 @@ class Pool:
             except (WorkerCrashed, Unavailable):
                 continue  # it died between the two calls; the job was never aboard
 
-    def load(self, model: Model) -> WorkerProcess:
+    def load(self, model: Loadable) -> WorkerProcess:
         """The model's living worker, started if need be. Raises Busy, Unavailable."""
         with self._lock:
             if self.draining:
@@ -84,23 +106,24 @@ class Pool:
             if model.id in self._barred:
                 raise Unavailable(f"{model.id} is being deleted", code="model_unavailable")
             worker = self._workers.get(model.id)
-            if worker is None or worker.end_reason is not None:
+            is_new = worker is None or worker.end_reason is not None
+            if worker is None or is_new:
                 self._needs.setdefault(model.id, model.size_bytes)
                 self._make_room(model.id)
-                worker = self._workers[model.id] = self._start(model)
-            self._last_used[model.id] = time.monotonic()
+                worker = self._workers[model.id] = self._new(model)
+            self._last_used[model.id] = self._clock()
+        if is_new:
+            log.info("%s: starting a worker", model.id)
+            worker.start()  # not under the lock; jobs may come aboard meanwhile
         return worker
 
-    def _start(self, model: Model) -> WorkerProcess:
-        log.info("%s: starting a worker", model.id)
-        spec = EngineSpec(
-            kind=model.kind,
-            path=str(model.path),
-            package=model.package,
-            slots=self._jobs_per_worker,
-            limit_bytes=self._limit_bytes,
-        )
-        return WorkerProcess(model.id, spec, self._stall_seconds, self._look)
+    def _new(self, model: Loadable) -> WorkerProcess:
+        spec = structs.replace(model.spec, slots=self._jobs_per_worker, limit_bytes=self._limit_bytes)
+        try:
+            process = self._spawn(model.id, spec)
+        except OSError as error:  # no descriptors are left
+            raise Unavailable(f"{model.id} could not be started: {error.strerror}") from None
+        return WorkerProcess(model.id, spec, process, self._stall_seconds, self._on_news, self._clock)
 
     def _make_room(self, for_id: str) -> None:
         """Under the lock. Raises Busy when what is in the way may go later, Unavailable when it will not."""
@@ -135,7 +158,7 @@ class Pool:
                 return True
         return False
 
-    def _look(self, worker: WorkerProcess) -> None:
+    def _on_news(self, worker: WorkerProcess) -> None:
         """Called by a worker's reader a few times a second: what it takes, how long it has been idle."""
         keep_alive, budget = self._residency.keep_alive_seconds, self._residency.memory_bytes
         with self._lock:
@@ -168,7 +191,7 @@ class Pool:
             if not worker.retire("was unloaded"):
                 raise Conflict(f"{model_id} has requests aboard; wait for them.", code="model_busy")
             del self._workers[model_id]
-        worker.join(5.0)
+        worker.join(END_SECONDS)
         return True
 
     @contextlib.contextmanager
@@ -198,7 +221,7 @@ class Pool:
     def _state(self, worker: WorkerProcess) -> WorkerState:
         jobs = worker.jobs_aboard
         if worker.end_reason is not None:
-            recent = time.monotonic() - worker.last_heard < FAILURE_SECONDS
+            recent = self._clock() - worker.last_message < FAILURE_SECONDS
             state = "failed" if not worker.loaded and recent else "ended"
             return WorkerState(state, jobs, worker.end_reason)
         if worker.loaded and worker.silent_seconds > self._stall_seconds / 2:
@@ -223,4 +246,4 @@ class Pool:
         for worker in workers:
             worker.kill("the server is shutting down")
         for worker in workers:
-            worker.join(5.0)
+            worker.join(END_SECONDS)

@@ -1,130 +1,112 @@
-"""One worker process as the server sees it: streams of events out of a pipe, and how it ended.
+"""One worker as the server sees it: its state, the jobs that it holds, and how it ended.
 
-A reader thread per process turns reports into streams' events and watches for silence. No mlx, no HTTP.
+                        Loaded              silent too long, with jobs
+    start() --> starting ----> ready <------------------------------> stalled
+                   |             |           any message                 |
+                   |             | retire(), without jobs                | silent for stall_seconds
+                   v             v                                       v
+                 dead <------ retired                                  dead
+
+A worker is never restarted: a new process is a new object, so a state never goes back to starting. Dead
+comes once, from the process's reader, and with it every job aboard ends with the true reason. Why a worker
+died is, in this order: what we killed it for, what it said at last (`Ending`), what its exit status says. A
+retired worker takes no jobs and has none, so nobody waits for its end but the process table.
+
+Three kinds of threads come here: requests (`submit`, and `cancel` through their stream), the pool
+(`retire`, `kill`), and the one reader of the process (`on_message`, `on_quiet`, `on_end`). Knows no
+sockets, no clock but the one it is given, no mlx, no HTTP: a simulation can drive it message by message.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import os
-import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable
-from multiprocessing import Pipe
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from ominix.errors import Busy, InferenceFailed, JobRefused, OminixError, Unavailable, WorkerCrashed
+from ominix.errors import Busy, OminixError, TooLarge, Unavailable, WorkerCrashed
+from ominix.wire import jobs
 from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Report, Submit
-from ominix.wire.events import LAST, Event, Failed, Refused
+from ominix.wire.events import LAST, Event
 from ominix.wire.jobs import Job
+from ominix.wire.outbox import OutboxFull
+from ominix.wire.transport import FrameTooLarge
+from ominix.workers.ordered_lock import WORKER, OrderedLock
+from ominix.workers.stream import Stream
 
 LOAD_SECONDS = 900.0  # the longest a load may take: tens of gigabytes from a slow disk
-POLL_SECONDS = 0.25  # how often silence is looked at
-END_SECONDS = 5.0  # between a kill and giving up on the process table
 
 log = logging.getLogger("ominix.workers")
 
 
-class Stream:
-    """The events of one job, in order, for one reader. Ends after one of `events.LAST`."""
+class Observer(Protocol):
+    """What a process tells, from one thread."""
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel = cancel
-        self._queue: queue.SimpleQueue[Event | OminixError] = queue.SimpleQueue()
-        self.ended = False
+    @property
+    def is_over(self) -> bool:
+        """Nobody wants to hear more of the process: kill it."""
+        ...
 
-    def put(self, item: Event | OminixError) -> None:
-        self._queue.put(item)
+    def on_message(self, report: Report) -> None: ...
 
-    def take(self, timeout: float) -> list[Event]:
-        """All events there are, waiting up to `timeout` seconds for the first; [] when none came.
+    def on_quiet(self) -> None:
+        """Nothing has come for a moment: time to look at the clock."""
+        ...
 
-        Raises the job's error: JobRefused, InferenceFailed, WorkerCrashed or Unavailable. Events that
-        came before the error are given first; the next call raises it.
-        """
-        events: list[Event] = []
-        try:
-            item = self._queue.get(timeout=timeout)
-            while True:
-                error = self._error(item)
-                if error and events:
-                    self._queue.put(item)  # nothing follows an error: order holds
-                    return events
-                if error:
-                    self.ended = True
-                    raise error
-                assert not isinstance(item, OminixError)
-                events.append(item)
-                self.ended = isinstance(item, LAST)
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return events
+    def on_end(self, cause: str) -> None:
+        """The process has ended, or was killed and does not go; nothing follows."""
+        ...
 
-    @staticmethod
-    def _error(item: Event | OminixError) -> OminixError | None:
-        if isinstance(item, OminixError):
-            return item
-        if isinstance(item, Refused):
-            return JobRefused(item.message, param=item.param, code=item.code)
-        if isinstance(item, Failed):
-            return InferenceFailed(item.message)
-        return None
 
-    def close(self) -> None:
-        """Cancel the job unless it has ended. May be called more than once."""
-        if not self.ended:
-            self.ended = True
-            self._cancel()
+class Process(Protocol):
+    """A child as the system has it. `spawned.SpawnedProcess` is the real one; tests have a simulated one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def start(self, observer: Observer) -> None:
+        """Spawn. Raises OSError. May take milliseconds; what was sent before is read by the child then."""
+        ...
+
+    def send(self, command: Command, descriptors: Sequence[int] = (), *, urgent: bool = False) -> None:
+        """Never waits. Raises FrameTooLarge, OutboxFull unless urgent, OSError where the process has gone."""
+        ...
+
+    def kill(self) -> None: ...
+
+    def join(self, timeout_seconds: float) -> None:
+        """Wait until the process has ended."""
+        ...
 
 
 class WorkerProcess:
-    """A spawned child with one engine. Never restarted: a new object is a new process."""
+    """Thread-safe."""
 
     def __init__(
         self,
         name: str,
         spec: EngineSpec,
+        process: Process,
         stall_seconds: float,
-        look: Callable[[WorkerProcess], None] = lambda worker: None,
+        on_news: Callable[[WorkerProcess], None] = lambda worker: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`look` is called by the reader, with no lock held, after news of memory and while all is quiet."""
+        """`on_news` is called by the reader, no lock held, after news of memory and while all is quiet."""
         self.name = name
         self.spec = spec
-        self.started = time.monotonic()
         self.loaded = False
         self.end_reason: str | None = None  # set once, when no event will come any more
         self.used_bytes = 0  # memory, as the process last told; 0: has not yet
-        self.last_busy = time.monotonic()  # when the last job left
-        self._look = look
+        self._process = process
         self._stall_seconds = stall_seconds
+        self._on_news = on_news
+        self._clock = clock
+        self.started = self.last_message = self.last_busy = clock()  # last_busy: when the last job left
         self._kill_reason: str | None = None
         self._job_ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
-        # Guards _streams, end_reason and the sending end of the pipe. Nothing is computed under it.
-        self._lock = threading.Lock()
-        self.last_heard = time.monotonic()
-        self._conn, child_conn = Pipe(duplex=True)
-        self._process = self._spawn(child_conn.fileno())
-        child_conn.close()
-        self._reader = threading.Thread(target=self._read, name=f"reader-{name}", daemon=True)
-        self._send_quietly(spec)
-        self._reader.start()
-
-    def _spawn(self, fd: int) -> subprocess.Popen[bytes]:
-        package_root = str(Path(__file__).parents[2])
-        paths = [package_root, os.environ.get("PYTHONPATH", "")]
-        return subprocess.Popen(
-            [sys.executable, "-m", "ominix.workers.worker", str(fd)],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(fd,),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
-            start_new_session=True,  # the terminal's Ctrl-C is the server's business
-        )
+        self._lock = OrderedLock(WORKER)  # guards _streams, end_reason and last_busy
 
     @property
     def pid(self) -> int:
@@ -136,29 +118,25 @@ class WorkerProcess:
 
     @property
     def silent_seconds(self) -> float:
-        """How long jobs have been aboard without a word from the worker."""
-        return time.monotonic() - self.last_heard if self._streams else 0.0
+        """How long jobs have been aboard without a message from the worker."""
+        return self._clock() - self.last_message if self._streams else 0.0
 
     @property
     def idle_seconds(self) -> float:
         """How long it has been loaded with nothing to do."""
-        return 0.0 if self._streams or not self.loaded else time.monotonic() - self.last_busy
+        return 0.0 if self._streams or not self.loaded else self._clock() - self.last_busy
 
-    def retire(self, reason: str) -> bool:
-        """End the process if it has no jobs aboard; none will be taken any more. Never waits.
+    @property
+    def is_over(self) -> bool:
+        return self._kill_reason is not None
 
-        False if it is busy, or being given a job at this instant.
-        """
-        if not self._lock.acquire(blocking=False):
-            return False
+    def start(self) -> None:
+        """Spawn the process, once. Raises Unavailable; jobs that came aboard meanwhile fail with the same."""
         try:
-            if self._streams or self.end_reason is not None:
-                return False
-            self.end_reason = reason
-        finally:
-            self._lock.release()
-        self.kill(reason)
-        return True
+            self._process.start(self)
+        except OSError as error:
+            self.on_end(f"could not be started: {error.strerror}")
+            raise self._error() from None
 
     def submit(self, job: Job) -> Stream:
         """Send a job. Raises Busy when `slots` jobs are aboard, WorkerCrashed when the process has ended."""
@@ -170,92 +148,89 @@ class WorkerProcess:
             if len(self._streams) >= self.spec.slots:
                 raise Busy(f"{self.name} has {self.spec.slots} requests aboard; try again shortly")
             if not self._streams:
-                self.last_heard = time.monotonic()
+                self.last_message = self._clock()
             self._streams[job_id] = stream
-            self._send(Submit(job_id, job))
+        try:
+            self._process.send(Submit(job_id, job), jobs.descriptors_of(job))
+        except (FrameTooLarge, OutboxFull) as error:
+            self._remove(job_id)
+            if isinstance(error, OutboxFull):
+                raise Busy(f"{self.name} does not take requests at present; try again shortly") from None
+            raise TooLarge(str(error)) from None
+        except OSError:  # the process has died: its reader tells every job why
+            log.debug("%s: the socket is closed", self.name)
         return stream
 
     def _cancel(self, job_id: int) -> None:
+        if self._remove(job_id) is not None:
+            try:
+                self._process.send(Cancel(job_id), urgent=True)
+            except OSError:
+                log.debug("%s: the socket is closed", self.name)
+
+    def _remove(self, job_id: int) -> Stream | None:
         with self._lock:
-            if self._streams.pop(job_id, None) is not None:
-                self.last_busy = time.monotonic()
-                self._send(Cancel(job_id))
+            stream = self._streams.pop(job_id, None)
+            if stream is not None:
+                self.last_busy = self._clock()
+        return stream
+
+    def retire(self, reason: str) -> bool:
+        """End the process if it has no jobs aboard; it takes none any more. False if it is busy or over."""
+        with self._lock:
+            if self._streams or self.end_reason is not None:
+                return False
+            self.end_reason = reason
+        self.kill(reason)
+        return True
 
     def kill(self, reason: str) -> None:
-        """End the process now; its jobs hear `reason`."""
+        """End the process now; its jobs get `reason` from `on_end`."""
         self._kill_reason = self._kill_reason or reason
         self._process.kill()
 
-    def join(self, timeout: float) -> None:
-        self._reader.join(timeout)
+    def join(self, timeout_seconds: float) -> None:
+        self._process.join(timeout_seconds)
 
-    def _send(self, command: Command) -> None:
-        self._send_quietly(command)
-
-    def _send_quietly(self, message: Command | EngineSpec) -> None:
-        try:
-            self._conn.send(message)
-        except OSError:  # the child has died: the reader sees end-of-file and tells everyone why
-            log.debug("%s: the pipe is closed", self.name)
-
-    def _read(self) -> None:
-        while self._kill_reason is None:
-            try:
-                if self._conn.poll(POLL_SECONDS):
-                    self._hear(self._conn.recv())
-                else:
-                    self._watch()
-            except Exception:
-                break
-        self._end()
-
-    def _hear(self, report: Report) -> None:
-        self.last_heard = time.monotonic()
+    def on_message(self, report: Report) -> None:
+        self.last_message = self._clock()
         if isinstance(report, Batch):
             for job_id, event in report.events:
                 self._deliver(job_id, event)
         elif isinstance(report, Beat):
             self.used_bytes = report.used_bytes
-            self._look(self)
+            self._on_news(self)
         elif isinstance(report, Loaded):
-            self.used_bytes = report.used_bytes
-            self.last_busy = time.monotonic()
-            self.loaded = True
-            self._look(self)
-            log.info("%s: ready after %.1f s, pid %d", self.name, self._age(), self.pid)
+            self._on_loaded(report)
         elif isinstance(report, Ending):
-            self._kill_reason = report.reason
+            self.kill(report.reason)
 
-    def _age(self) -> float:
-        return time.monotonic() - self.started
+    def _on_loaded(self, report: Loaded) -> None:
+        self.used_bytes = report.used_bytes
+        self.last_busy = self._clock()
+        self.loaded = True
+        self._on_news(self)
+        log.info("%s: ready after %.1f s, pid %d", self.name, self._clock() - self.started, self.pid)
 
     def _deliver(self, job_id: int, event: Event) -> None:
-        if isinstance(event, LAST):
-            with self._lock:
-                stream = self._streams.pop(job_id, None)
-                self.last_busy = time.monotonic()
-        else:
-            stream = self._streams.get(job_id)
+        stream = self._remove(job_id) if isinstance(event, LAST) else self._streams.get(job_id)
         if stream is not None:  # None: cancelled meanwhile
             stream.put(event)
 
-    def _watch(self) -> None:
+    def on_quiet(self) -> None:
         if self.loaded and self.silent_seconds > self._stall_seconds:
             self.kill(f"gave no sign of life for {self._stall_seconds:g} s and was stopped")
-        elif not self.loaded and self._age() > LOAD_SECONDS:
+        elif not self.loaded and self._clock() - self.started > LOAD_SECONDS:
             self.kill(f"could not be loaded: it took longer than {LOAD_SECONDS:g} s")
         else:
-            self._look(self)
+            self._on_news(self)
 
-    def _end(self) -> None:
-        self._process.kill()  # whatever made us stop reading, nobody will read again
-        status = self._process.wait(END_SECONDS)
-        reason = self._kill_reason or _died(status)
+    def on_end(self, cause: str) -> None:
+        reason = self._kill_reason or cause
         with self._lock:
             self.end_reason = reason
             streams = list(self._streams.values())
             self._streams.clear()
-            self._conn.close()
         level = logging.WARNING if streams or self._kill_reason is None else logging.INFO
         log.log(level, "%s: pid %d ended: %s; %d jobs failed", self.name, self.pid, reason, len(streams))
         for stream in streams:
@@ -265,9 +240,3 @@ class WorkerProcess:
         if not self.loaded:
             return Unavailable(f"{self.name} {self.end_reason}", code="model_unavailable")
         return WorkerCrashed(f"the process of {self.name} {self.end_reason}")
-
-
-def _died(status: int) -> str:
-    if status < 0:
-        return f"died of {signal.Signals(-status).name}"
-    return f"ended with exit code {status}"

@@ -1,7 +1,8 @@
-"""The child: `python -m ominix.workers.worker FD`.
+"""The child: `python -m ominix.workers.worker FD SPEC`.
 
-One thread receives, the main thread alone touches the engine.
-Knows pipes and the engine protocol, nothing of HTTP, and mlx only through the engine it loads.
+In: commands over the socket FD; SPEC, an EngineSpec as JSON. Out: reports. One thread receives, the main
+thread alone touches the engine. Knows the engine protocol, nothing of HTTP, and mlx only through the engine
+it loads.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ import signal
 import sys
 import threading
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+import msgspec
+
 from ominix import locks
 from ominix.errors import JobRefused
-from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded
+from ominix.wire import jobs, transport
+from ominix.wire.control import COMMANDS, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Submit
 from ominix.wire.events import Event, Refused
+from ominix.wire.transport import NotAMessage, Transport
 
 if TYPE_CHECKING:
     from ominix.engines.engine import Engine
@@ -59,9 +63,9 @@ def used_bytes() -> int:
 class Inbox(threading.Thread):
     """Receives commands; ends the process when the server is gone or memory passes its bound."""
 
-    def __init__(self, conn: Connection, limit_bytes: int | None) -> None:
+    def __init__(self, server: Transport[Command], limit_bytes: int | None) -> None:
         super().__init__(name="inbox", daemon=True)
-        self._conn = conn
+        self._server = server
         self._limit_bytes = limit_bytes
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
@@ -74,10 +78,18 @@ class Inbox(threading.Thread):
                 faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
                 self._guard()
             try:
-                if self._conn.poll(GUARD_SECONDS):
-                    self.commands.put(self._conn.recv())
+                self._receive()
             except (EOFError, OSError):
                 os._exit(0)  # the server is gone or lets us go; the main thread may be deep in mlx
+            except NotAMessage as error:
+                last_words(self._server, f"was sent something that is no message: {error}")
+
+    def _receive(self) -> None:
+        for received in self._server.receive(GUARD_SECONDS):
+            command = received.message
+            if isinstance(command, Submit):
+                command = Submit(command.job_id, jobs.received(command.job, received.descriptors))
+            self.commands.put(command)
 
     def _guard(self) -> None:
         if self._limit_bytes is None:
@@ -86,22 +98,22 @@ class Inbox(threading.Thread):
         if resident > self._limit_bytes:
             mib = 1 << 20
             last_words(
-                self._conn,
+                self._server,
                 f"used {resident // mib} MiB of memory, its bound is {self._limit_bytes // mib} MiB",
             )
 
 
-def last_words(conn: Connection, reason: str) -> NoReturn:
+def last_words(server: Transport[Command], reason: str) -> NoReturn:
     with contextlib.suppress(OSError):
-        conn.send(Ending(reason))
+        server.send(Ending(reason))
     os._exit(1)
 
 
 class Worker:
     """Steps the engine while it has work, waits for commands while it has none."""
 
-    def __init__(self, conn: Connection, inbox: Inbox, engine: Engine) -> None:
-        self._conn = conn
+    def __init__(self, server: Transport[Command], inbox: Inbox, engine: Engine) -> None:
+        self._server = server
         self._inbox = inbox
         self._engine = engine
         self._last_beat = time.monotonic()
@@ -124,17 +136,18 @@ class Worker:
         try:
             self._engine.admit(command.job_id, command.job)
         except JobRefused as error:
+            jobs.close_descriptors_of(command.job)  # what was refused is still ours
             refused = Refused(error.message, error.param, error.code)
             self._report([(command.job_id, refused)])
 
     def _report(self, events: list[tuple[int, Event]]) -> None:
         if events:
-            self._conn.send(Batch(events))
+            self._server.send(Batch(events))
         if time.monotonic() - self._last_beat >= BEAT_SECONDS:
             self._beat()
 
     def _beat(self) -> None:
-        self._conn.send(Beat(used_bytes()))
+        self._server.send(Beat(used_bytes()))
         self._last_beat = time.monotonic()
 
 
@@ -149,9 +162,9 @@ def _hold(folder: str) -> None:
 def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    conn = Connection(int(sys.argv[1]))
-    spec: EngineSpec = conn.recv()
-    inbox = Inbox(conn, spec.limit_bytes)
+    server = Transport(transport.end_of(int(sys.argv[1])), COMMANDS)
+    spec = msgspec.json.decode(sys.argv[2], type=EngineSpec)
+    inbox = Inbox(server, spec.limit_bytes)
     inbox.start()
     if spec.path:
         _hold(spec.path)
@@ -159,15 +172,15 @@ def main() -> NoReturn:
         engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
     except Exception as error:
         log.exception("load failed")
-        last_words(conn, f"could not be loaded: {FOLDERS.sub('', str(error))}")
-    conn.send(Loaded(used_bytes()))
+        last_words(server, f"could not be loaded: {FOLDERS.sub('', str(error))}")
+    server.send(Loaded(used_bytes()))
     try:
-        Worker(conn, inbox, engine).run()
-    except BrokenPipeError:
+        Worker(server, inbox, engine).run()
+    except (BrokenPipeError, ConnectionResetError):  # the server is gone
         os._exit(0)
     except Exception as error:
         log.exception("the engine failed")
-        last_words(conn, f"failed with {type(error).__name__}")
+        last_words(server, f"failed with {type(error).__name__}")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_a_death_in_one_model_leaves_the_other_alone(pool, prompt, reason):
 
 def test_sigkill_is_named(pool):
     stream = pool.submit(A, chat("tick 1", max_tokens=100))
-    stream.take(5.0)
+    stream.get(5.0)
     psutil.Process(pool.load(A).pid).kill()
     with pytest.raises(WorkerCrashed, match="SIGKILL"):
         drain(stream)
@@ -99,7 +99,7 @@ def test_jobs_beyond_the_bound_are_refused_at_once(pool):
 
 def test_a_closed_stream_cancels_its_job(pool):
     stream = pool.submit(A, chat("tick 0.01", max_tokens=100_000))
-    stream.take(5.0)
+    stream.get(5.0)
     stream.close()
     assert eventually(lambda: pool.states()["a"].jobs == 0, 0.5)
     drain(pool.submit(A, chat("hello")))  # the worker is idle and well

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import psutil
 import pytest
+from msgspec import structs
 from serving import MIB, chat, drain, eventually, scripted
 
 from ominix.errors import Busy, Conflict, Unavailable
@@ -29,7 +28,7 @@ def pool_of():
 
 
 def sized(model, mib: int):
-    return dataclasses.replace(model, size_bytes=mib * MIB)
+    return structs.replace(model, size_bytes=mib * MIB)
 
 
 def test_what_a_model_really_takes_counts_and_the_oldest_idle_one_goes(pool_of):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -12,6 +11,7 @@ from ominix.engines.speech.clips import Clip
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Features, Recogniser
 from ominix.wire.jobs import Cutting
+from ominix.wire.transport import Descriptors
 
 MAX_AUDIO_SECONDS = 6 * 3600.0
 MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
@@ -21,10 +21,11 @@ ReadClip = tuple[Clip, Features | None]  # no features of a clip in which nobody
 
 class Reader:
     def __init__(
-        self, thread: ThreadPoolExecutor, path: str, cutting: Cutting, recogniser: Recogniser
+        self, thread: ThreadPoolExecutor, audio: int, cutting: Cutting, recogniser: Recogniser
     ) -> None:
+        """`audio`, an open file, is closed when its clips have been read or nobody wants them."""
         self._thread = thread
-        self._clips = _read(path, cutting, recogniser)
+        self._clips = _read(Descriptors([audio]), cutting, recogniser)
         self.pending: Future[ReadClip | None] | None = None
         self.ended = False  # there is no clip any more
 
@@ -48,11 +49,10 @@ class Reader:
         self._thread.submit(self._clips.close)
 
 
-def _read(path: str, cutting: Cutting, recogniser: Recogniser) -> Generator[ReadClip, None, None]:
+def _read(audio: Descriptors, cutting: Cutting, recogniser: Recogniser) -> Generator[ReadClip, None, None]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        blocks = decode.blocks(descriptor, max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
+        blocks = decode.blocks(audio.take(), max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
         for clip in clips.clips(blocks, cutting, recogniser.clip_seconds):
             yield clip, recogniser.features(clip.samples) if clip.sound else None
-    except FileNotFoundError:  # uploads are deleted when their client leaves
-        raise JobRefused("the file is gone", param="file") from None
+    except OSError as error:
+        raise JobRefused(f"the file cannot be read: {error.strerror}", param="file") from None

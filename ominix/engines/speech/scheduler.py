@@ -74,7 +74,7 @@ class Scheduler:
         for stage in stages:
             stage.check(job)
         prompt = self._recogniser.prompt(job)
-        reader = Reader(self._thread, job.path, job.cutting, self._recogniser)
+        reader = Reader(self._thread, job.audio, job.cutting, self._recogniser)
         self._tasks[job_id] = Task(Recording(job, self._recogniser), reader, prompt, stages)
 
     def _open(self, name: str, helper: Helper) -> Stage:

@@ -30,7 +30,7 @@ def say(part: Part, text: str, *, ends: bool = False, logprob: float = -0.5) -> 
 
 
 def recording(limit=lambda seconds: 1000, **fields) -> Recording:
-    return Recording(TranscriptionJob("a.wav", **fields), ToyRecogniser(limit=limit))
+    return Recording(TranscriptionJob(-1, **fields), ToyRecogniser(limit=limit))
 
 
 def test_one_clip_from_start_to_end():

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from files import again, opened
 
 from ominix.cpu import door
 from ominix.engines import memory, speech
@@ -69,12 +70,13 @@ def events_of(engine, jobs: dict[int, TranscriptionJob], late: dict[int, Transcr
     found: dict[int, list] = {number: [] for number in (*jobs, *(late or {}))}
     waiting = list((late or {}).items())
     for number, job in jobs.items():
-        engine.admit(number, job)
+        engine.admit(number, again(job))
     deadline, steps = time.monotonic() + 60, 0
     while not engine.idle or waiting:
         assert time.monotonic() < deadline
         if waiting and steps % 3 == 2:
-            engine.admit(*waiting.pop())
+            number, job = waiting.pop()
+            engine.admit(number, again(job))
         for number, event in engine.step():
             found[number].append(event)
         steps += 1
@@ -103,7 +105,7 @@ def alike(a: list, b: list) -> bool:
 
 
 def test_events_come_in_order_and_add_up(engine, files):
-    (events,) = events_of(engine, {1: TranscriptionJob(files[2], logprobs=True)}).values()
+    (events,) = events_of(engine, {1: TranscriptionJob(opened(files[2]), logprobs=True)}).values()
     assert events[0] == Started()
     assert [type(e) for e in events[-3:]] == [Segment, Progress, TranscriptionDone]
     assert events[-1].text == text_of(events)
@@ -119,7 +121,7 @@ def test_events_come_in_order_and_add_up(engine, files):
 def test_an_answer_does_not_depend_on_its_neighbours(engine, files, temperature):
     options = [{}, {"language": "English"}, {"context": "one two three " * 5}, {"language": "Thai"}] * 2
     jobs = {
-        i: TranscriptionJob(path, temperature=temperature, **fields)
+        i: TranscriptionJob(opened(path), temperature=temperature, **fields)
         for i, (path, fields) in enumerate(zip(files, options, strict=True))
     }
     alone = {i: events_of(engine, {i: job})[i] for i, job in jobs.items()}
@@ -134,7 +136,7 @@ def test_an_answer_does_not_depend_on_its_neighbours(engine, files, temperature)
 
 def test_a_warm_answer_is_not_the_likeliest(engine, files):
     def answer(temperature):
-        return text_of(events_of(engine, {1: TranscriptionJob(files[2], temperature=temperature)})[1])
+        return text_of(events_of(engine, {1: TranscriptionJob(opened(files[2]), temperature=temperature)})[1])
 
     assert answer(1.0) != answer(0.0)
 
@@ -143,7 +145,7 @@ def test_a_warm_answer_is_not_the_likeliest(engine, files):
 @pytest.mark.contract("audio.answer.long")
 def test_a_long_recording_is_cut_and_told_in_order(engine, wav, sound):
     path = wav(sound)
-    (events,) = events_of(engine, {1: TranscriptionJob(path, temperature=1.0)}).values()
+    (events,) = events_of(engine, {1: TranscriptionJob(opened(path), temperature=1.0)}).values()
     segments = [e for e in events if isinstance(e, Segment)]
     assert [(s.start, s.end) for s in segments[:3]] == [
         pytest.approx(pair) for pair in ((0, 6.12), (7.67, 14.96), (16.52, 24.37))
@@ -162,19 +164,19 @@ def test_a_long_recording_is_cut_and_told_in_order(engine, wav, sound):
 
 @pytest.mark.contract("audio.silence")
 def test_silence_costs_no_model_call(engine, wav):
-    (events,) = events_of(engine, {1: TranscriptionJob(wav(np.zeros(50_000, np.int16)))}).values()
+    (events,) = events_of(engine, {1: TranscriptionJob(opened(wav(np.zeros(50_000, np.int16))))}).values()
     assert [type(event) for event in events] == [Started, Progress, TranscriptionDone]
     assert events[-1] == TranscriptionDone("", None, 3.125)  # no tokens: the model was not asked
 
 
 def test_what_is_no_audio_is_refused_and_others_go_on(engine, files, tmp_path):
     (tmp_path / "not.wav").write_bytes(b"hello")
-    jobs = {1: TranscriptionJob(str(tmp_path / "not.wav")), 2: TranscriptionJob(files[1])}
-    jobs[3] = TranscriptionJob(str(tmp_path / "gone.wav"))
+    jobs = {1: TranscriptionJob(opened(tmp_path / "not.wav")), 2: TranscriptionJob(opened(files[1]))}
+    jobs[3] = TranscriptionJob(opened(tmp_path))  # a folder: it opens, and cannot be read
     events = events_of(engine, jobs)
     assert isinstance(events[1][0], Refused)
     assert (events[1][0].code, events[1][0].param) == ("invalid_audio_format", "file")
-    assert isinstance(events[3][0], Refused)
+    assert events[3] == [Refused("the file cannot be read: Is a directory", "file", "invalid_request")]
     assert isinstance(events[2][-1], TranscriptionDone)
 
 
@@ -185,7 +187,7 @@ def test_jobs_that_cannot_be_done_are_not_taken_aboard(engine, files):
 
 
 def test_of_a_long_context_the_end_counts(engine, files):
-    engine.admit(1, TranscriptionJob(files[0], context="word " * 3000))
+    engine.admit(1, TranscriptionJob(opened(files[0]), context="word " * 3000))
     prompt = engine._tasks[1].prompt
     assert len(prompt.before) + len(prompt.after) <= MAX_PROMPT_TOKENS
     assert len(prompt.before) > MAX_PROMPT_TOKENS // 3
@@ -195,10 +197,10 @@ def test_of_a_long_context_the_end_counts(engine, files):
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [0, 1, 3, 6])
 def test_a_cancelled_job_says_no_more_and_disturbs_nobody(engine, files, steps):
-    job = TranscriptionJob(files[2])
+    job = TranscriptionJob(opened(files[2]))
     alone = events_of(engine, {1: job})[1]
-    engine.admit(1, job)
-    engine.admit(2, TranscriptionJob(files[7]))
+    engine.admit(1, again(job))
+    engine.admit(2, TranscriptionJob(opened(files[7])))
     events = [event for _ in range(steps) for number, event in engine.step() if number == 1]
     engine.cancel(2)
     engine.cancel(99)
@@ -211,7 +213,7 @@ def test_a_cancelled_job_says_no_more_and_disturbs_nobody(engine, files, steps):
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 6])
 def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
-    engine.admit(1, TranscriptionJob(files[7]))
+    engine.admit(1, TranscriptionJob(opened(files[7])))
     for _ in range(steps):
         engine.step()
     engine.cancel(1)
@@ -226,7 +228,7 @@ def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
 def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     """Four may be answered, two wait and one be decoded: the rest is not read yet."""
     engine = Scheduler(Qwen3Recogniser(model, Grammar(tokenizer.load(GOLDEN))), 4, {})
-    engine.admit(1, TranscriptionJob(wav(np.tile(sound, 4))))  # 280 s
+    engine.admit(1, TranscriptionJob(opened(wav(np.tile(sound, 4)))))  # 280 s
     (task,) = engine._tasks.values()
     while len(task.rows) < 4:
         engine.step()
@@ -248,7 +250,7 @@ def test_a_row_s_memory_is_what_its_caches_take(engine, model):
 def test_loading_by_the_protocol(files):
     engine = speech.load(EngineSpec("speech", str(GOLDEN), slots=2, package="qwen3_asr"))
     assert engine.idle
-    engine.admit(5, TranscriptionJob(files[0]))
+    engine.admit(5, TranscriptionJob(opened(files[0])))
     events = []
     while not engine.idle:
         events += engine.step()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from files import again, opened
 from toy_speech import LOGPROB, ToyLoudness, ToyRecogniser, ToyWords
 
 import ominix
@@ -67,7 +68,7 @@ class Engine:
     ) -> dict[int, list]:
         found: dict[int, list] = {number: [] for number in jobs}
         for number, job in jobs.items():
-            self.scheduler.admit(number, job)
+            self.scheduler.admit(number, again(job))
         deadline, done = time.monotonic() + 30, 0
         while not self.scheduler.idle:
             assert time.monotonic() < deadline
@@ -90,7 +91,7 @@ def segments(events) -> list[Segment]:
 @pytest.mark.parametrize("holds_back", [False, True])
 def test_another_recogniser_is_heard_clip_by_clip(files, holds_back):
     engine = Engine(holds_back=holds_back)
-    (events,) = engine.events({1: TranscriptionJob(files[0], context="abc")}).values()
+    (events,) = engine.events({1: TranscriptionJob(opened(files[0]), context="abc")}).values()
     assert events[0] == Started()
     assert text_of(events) == TEXTS[0]
     first, second = segments(events)
@@ -105,13 +106,13 @@ def test_another_recogniser_is_heard_clip_by_clip(files, holds_back):
 
 
 def test_a_given_language_goes_through(files):
-    (events,) = Engine().events({1: TranscriptionJob(files[1], language="Greek")}).values()
+    (events,) = Engine().events({1: TranscriptionJob(opened(files[1]), language="Greek")}).values()
     assert (text_of(events), events[-1].language) == (TEXTS[1], "Greek")
 
 
 @pytest.mark.parametrize("rows", [1, 2, 8])
 def test_jobs_are_answered_side_by_side(files, rows):
-    jobs = {i: TranscriptionJob(path) for i, path in enumerate([*files, *files])}
+    jobs = {i: TranscriptionJob(opened(path)) for i, path in enumerate([*files, *files])}
     found = Engine(rows).events(jobs)
     assert [text_of(events) for events in found.values()] == [*TEXTS, *TEXTS]
 
@@ -120,7 +121,7 @@ def test_jobs_are_answered_side_by_side(files, rows):
 def test_a_cancelled_job_gives_its_rows_back(files, steps):
     engine = Engine(rows=2)
     helpers = {"words": TOY}
-    jobs = {1: TranscriptionJob(files[0]), 2: TranscriptionJob(files[2], helpers=helpers)}
+    jobs = {1: TranscriptionJob(opened(files[0])), 2: TranscriptionJob(opened(files[2]), helpers=helpers)}
     found = engine.events(jobs, cancelled=2, steps=steps)
     assert text_of(found[1]) == TEXTS[0]
     assert not any(isinstance(event, TranscriptionDone) for event in found[2])
@@ -128,7 +129,7 @@ def test_a_cancelled_job_gives_its_rows_back(files, steps):
 
 
 def test_logprobs_have_the_recogniser_s_bytes(files):
-    (events,) = Engine().events({1: TranscriptionJob(files[1], logprobs=True)}).values()
+    (events,) = Engine().events({1: TranscriptionJob(opened(files[1]), logprobs=True)}).values()
     logprobs = [entry for event in events if isinstance(event, Delta) for entry in event.logprobs]
     assert b"".join(bytes(entry.token_bytes) for entry in logprobs) == TEXTS[1].encode()
     assert {entry.logprob for entry in logprobs} == {LOGPROB}
@@ -137,13 +138,13 @@ def test_logprobs_have_the_recogniser_s_bytes(files):
 def test_a_recogniser_s_refusal_is_the_job_s(files):
     engine = Engine()
     with pytest.raises(JobRefused, match="no Thai"):
-        engine.scheduler.admit(1, TranscriptionJob(files[0], language="Thai"))
+        engine.scheduler.admit(1, TranscriptionJob(opened(files[0]), language="Thai"))
     assert engine.scheduler.idle
 
 
 def test_an_answer_past_the_recogniser_s_limit_is_cut_off(files):
     engine = Engine(limit=lambda seconds: len("English:lev"))
-    (events,) = engine.events({1: TranscriptionJob(files[1])}).values()
+    (events,) = engine.events({1: TranscriptionJob(opened(files[1]))}).values()
     assert text_of(events) == "lev"
 
 
@@ -152,7 +153,7 @@ def test_an_answer_past_the_recogniser_s_limit_is_cut_off(files):
 
 def test_a_stage_that_needs_the_text_runs_when_it_is_whole(files):
     engine = Engine()
-    jobs = {i: TranscriptionJob(path, helpers={"words": TOY}) for i, path in enumerate(files)}
+    jobs = {i: TranscriptionJob(opened(path), helpers={"words": TOY}) for i, path in enumerate(files)}
     found = engine.events(jobs)
     assert engine.opened == [TOY] * 3
     for i, text in enumerate(TEXTS):
@@ -165,7 +166,7 @@ def test_a_stage_that_needs_the_text_runs_when_it_is_whole(files):
 
 def test_a_stage_that_needs_no_text_runs_as_soon_as_a_clip_is_there(files):
     engine = Engine()
-    engine.scheduler.admit(1, TranscriptionJob(files[2], helpers={"loudness": TOY, "words": TOY}))
+    engine.scheduler.admit(1, TranscriptionJob(opened(files[2]), helpers={"loudness": TOY, "words": TOY}))
     events = []
     while not engine.loudness.loudest:
         events += engine.scheduler.step()
@@ -179,14 +180,16 @@ def test_a_stage_that_needs_no_text_runs_as_soon_as_a_clip_is_there(files):
 def test_jobs_without_a_helper_pass_the_stages_by(files):
     engine = Engine()
     helpers = {"words": TOY}
-    found = engine.events({1: TranscriptionJob(files[0]), 2: TranscriptionJob(files[1], helpers=helpers)})
+    found = engine.events(
+        {1: TranscriptionJob(opened(files[0])), 2: TranscriptionJob(opened(files[1]), helpers=helpers)}
+    )
     assert not any(segment.words for segment in segments(found[1]))
     assert engine.words.batches == [1]
 
 
 def test_a_stage_s_refusal_comes_before_the_file_is_read():
     engine = Engine()
-    job = TranscriptionJob("nowhere.wav", language="Greek", helpers={"words": TOY})
+    job = TranscriptionJob(-1, language="Greek", helpers={"words": TOY})
     with pytest.raises(JobRefused, match="no times for Greek"):
         engine.scheduler.admit(1, job)
     assert engine.scheduler.idle
@@ -194,7 +197,7 @@ def test_a_stage_s_refusal_comes_before_the_file_is_read():
 
 def test_a_helper_without_a_stage_is_refused(files):
     with pytest.raises(JobRefused, match="no stage that is called 'dreams'"):
-        Engine().scheduler.admit(1, TranscriptionJob(files[0], helpers={"dreams": TOY}))
+        Engine().scheduler.admit(1, TranscriptionJob(opened(files[0]), helpers={"dreams": TOY}))
 
 
 def test_what_a_stage_could_not_do_is_a_refusal_if_it_comes_first(files):
@@ -205,7 +208,7 @@ def test_what_a_stage_could_not_do_is_a_refusal_if_it_comes_first(files):
             part.refusal = JobRefused("no words")
 
     engine.words.run = refuse
-    (events,) = engine.events({1: TranscriptionJob(files[0], helpers={"words": TOY})}).values()
+    (events,) = engine.events({1: TranscriptionJob(opened(files[0]), helpers={"words": TOY})}).values()
     assert events[-1] == Refused("no words", None, "invalid_request")
     assert not engine.recogniser.live
 

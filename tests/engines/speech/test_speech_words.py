@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from files import again, opened
 
 from ominix import locks
 from ominix.cpu import door
@@ -81,13 +82,13 @@ def helpers(folder: Path) -> dict[str, Helper]:
 def job(path: str, **fields) -> TranscriptionJob:
     """Warm, since the random model's likeliest answers are one token again and again."""
     given = {"language": "English", "temperature": 1.0, "helpers": helpers(ALIGNER), **fields}
-    return TranscriptionJob(path, **given)
+    return TranscriptionJob(opened(path), **given)
 
 
 def events_of(engine, jobs: dict[int, TranscriptionJob]) -> dict[int, list]:
     found: dict[int, list] = {number: [] for number in jobs}
     for number, wanted in jobs.items():
-        engine.admit(number, wanted)
+        engine.admit(number, again(wanted))
     deadline = time.monotonic() + 60
     while not engine.idle:
         assert time.monotonic() < deadline

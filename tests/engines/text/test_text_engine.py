@@ -307,7 +307,7 @@ REFUSED = {
     "no token 999": ChatJob(said("x"), Sampling(logit_bias={999: 1})),
     "not for clients": ChatJob(said("x"), template_options={"chat_template": "{{ 1 }}"}),
     "max_tokens is 0": ChatJob(said("x"), max_tokens=0),
-    "is a chat model": TranscriptionJob("a.wav"),
+    "is a chat model": TranscriptionJob(-1),
 }
 
 

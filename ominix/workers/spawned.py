@@ -1,0 +1,161 @@
+"""A worker's process as the system has it: spawned by exec, one end of a socket pair, one thread that reads.
+
+In: commands. Out: reports, and the end, to an observer. The reader thread is the only one that receives,
+and the only one that waits for the socket: it flushes what a send has left in the outbox. No mlx, no HTTP.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from ominix.wire import transport
+from ominix.wire.control import REPORTS, Command, EngineSpec, Report
+from ominix.wire.outbox import Outbox
+from ominix.wire.transport import NotAMessage, Received, Transport
+from ominix.workers import ordered_lock
+from ominix.workers.process import Observer
+
+POLL_SECONDS = 0.25  # how often the observer looks at the clock
+END_SECONDS = 5.0  # between a kill and telling everybody without the exit status
+
+log = logging.getLogger("ominix.workers")
+
+
+class SpawnedProcess:
+    """`python -m ominix.workers.worker FD SPEC`. Implements `process.Process`. Raises OSError."""
+
+    def __init__(self, name: str, spec: EngineSpec) -> None:
+        self._name = name
+        self._spec = spec
+        near, self._far = transport.pair()
+        self._transport = Transport(near, REPORTS)
+        self._outbox = Outbox(near)
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._kill_asked = False
+        self._ended = threading.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid if self._popen else 0
+
+    def start(self, observer: Observer) -> None:
+        assert not ordered_lock.held()
+        reader = threading.Thread(
+            target=self._read, args=(observer,), name=f"reader-{self._name}", daemon=True
+        )
+        try:
+            self._popen = self._spawn()
+            if self._kill_asked:
+                self._popen.kill()
+            reader.start()
+        except (OSError, RuntimeError) as error:
+            self._close()
+            if self._popen is not None:
+                self._popen.kill()
+                self._popen.wait(END_SECONDS)
+            self._ended.set()
+            if isinstance(error, RuntimeError):  # no thread can be started
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
+            raise
+        finally:
+            self._far.close()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        spec = msgspec.json.encode(self._spec).decode()
+        package_root = str(Path(__file__).parents[2])
+        paths = [package_root, os.environ.get("PYTHONPATH", "")]
+        return subprocess.Popen(
+            [sys.executable, "-m", "ominix.workers.worker", str(self._far.fileno()), spec],
+            stdin=subprocess.DEVNULL,
+            pass_fds=(self._far.fileno(),),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
+            start_new_session=True,  # the terminal's Ctrl-C is the server's business
+        )
+
+    def send(self, command: Command, descriptors: Sequence[int] = (), *, urgent: bool = False) -> None:
+        assert not ordered_lock.held()
+        self._outbox.send(command, descriptors, urgent=urgent)
+
+    def kill(self) -> None:
+        self._kill_asked = True  # `start` may be under way in another thread
+        if self._popen is not None:
+            self._popen.kill()
+
+    def join(self, timeout_seconds: float) -> None:
+        assert not ordered_lock.held()
+        self._ended.wait(timeout_seconds)
+
+    def _read(self, observer: Observer) -> None:
+        cause = self._tell(observer)
+        assert self._popen is not None
+        self._popen.kill()  # whatever made us stop reading, nobody will read again
+        status = self._status(END_SECONDS)
+        self._close()
+        if status is None:
+            cause = cause or f"was killed and has not ended after {END_SECONDS:g} s"
+        observer.on_end(cause or _died(status or 0))
+        while status is None:  # memory that the system is slow to free
+            status = self._status(60.0)
+        self._ended.set()
+
+    def _tell(self, observer: Observer) -> str | None:
+        """Messages and time to the observer, to the end. Returns its cause; None: the exit status has it."""
+        while not observer.is_over:
+            try:
+                arrived = self._arrived()
+            except (EOFError, OSError):
+                return None
+            except NotAMessage as error:
+                log.error("%s: %s", self._name, error)
+                return "sent something that is no message and was stopped"
+            try:
+                for received in arrived:
+                    observer.on_message(received.message)
+                if not arrived:
+                    observer.on_quiet()
+            except Exception as error:  # a bug of ours: it costs this worker, not the server's way to end it
+                log.exception("%s: its reader failed", self._name)
+                return f"was stopped: the server failed with {type(error).__name__} at its message"
+        return None
+
+    def _arrived(self) -> list[Received[Report]]:
+        """Wait for messages, and for room to send meanwhile; [] after a while."""
+        poll = select.poll()
+        poll.register(self._transport, select.POLLIN | (select.POLLOUT if self._outbox.waiting else 0))
+        poll.register(self._outbox.wakeup, select.POLLIN)
+        ready = dict(poll.poll(POLL_SECONDS * 1000))
+        received = self._transport.read() if ready.get(self._transport.fileno(), 0) & ~select.POLLOUT else []
+        if ready:
+            with contextlib.suppress(OSError):  # gone: the next read says so
+                self._outbox.flush()
+        return received
+
+    def _status(self, timeout_seconds: float) -> int | None:
+        assert self._popen is not None
+        try:
+            return self._popen.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _close(self) -> None:
+        self._outbox.close()
+        self._transport.close()
+
+
+def _died(status: int) -> str:
+    if status >= 0:
+        return f"ended with exit code {status}"
+    name = next((number.name for number in signal.Signals if number == -status), f"signal {-status}")
+    return f"died of {name}"
