@@ -31,6 +31,6 @@ def test_the_wheel_serves_from_anywhere(tmp_path):
     tracked = {name for name in files.stdout.split("\0") if name.startswith("ominix/")}
     assert tracked <= names, tracked - names
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    run = [sys.executable, "-c", "from ominix import schemas; schemas.warm(); print(schemas.__file__)"]
+    run = [sys.executable, "-c", "from ominix.http import schemas; schemas.warm(); print(schemas.__file__)"]
     shown = subprocess.run(run, cwd=tmp_path / "site", capture_output=True, text=True, check=True)
     assert str(tmp_path / "site") in shown.stdout

@@ -29,11 +29,11 @@ class JsonErrorTask(ErrorTask):  # type: ignore[misc]  # waitress has no types
         self.response_headers.append(("x-request-id", request_id))
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
         read = vars(self.request)  # as far as it was read: the first line may be no request
         path = read.get("path", "")[: access.MAX_PATH] or None
         fields = {"id": request_id, "method": read.get("command"), "path": path, "status": error.code}
         access.write({**fields, "bytes": len(body)})
+        self.write(body)  # last: it raises where the client has left after the first bytes
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
