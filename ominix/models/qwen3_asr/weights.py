@@ -15,14 +15,11 @@ import re
 from pathlib import Path
 from typing import Any, TypeVar
 
-import mlx.core as mx
-import mlx.nn as nn
-from mlx.utils import tree_flatten
-
+from ominix.models import weights as files
 from ominix.models.qwen3_asr import config as configs
 from ominix.models.qwen3_asr.model import ForcedAligner, Model
+from ominix.models.weights import Weights
 
-Weights = dict[str, mx.array]
 M = TypeVar("M", bound=Model)
 
 _PREFIXES = (
@@ -51,28 +48,16 @@ def load_aligner(folder: Path) -> ForcedAligner:
 
 
 def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) -> M:
-    weights = _fitted(weights, config)
-    _quantize(model, weights, config.quantization or {})
-    _check(folder, model, weights)
-    model.load_weights(list(weights.items()))
-    model.eval()
+    files.fill(folder, model, _fitted(weights, config), _modes(config.quantization or {}))
     return model
 
 
 def _read(folder: Path) -> Weights:
     """Every tensor of the folder, under our name for it."""
-    weights: Weights = {}
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
+    found = sorted(folder.glob("*.safetensors"))
+    if not found:
         raise ValueError(f"{folder} has no .safetensors file")
-    for file in files:
-        try:
-            loaded = mx.load(str(file))
-        except RuntimeError as error:
-            raise ValueError(f"{file} cannot be read: {error}") from error
-        assert isinstance(loaded, dict)  # what mlx gives for this suffix
-        weights |= {renamed(name): array for name, array in loaded.items()}
-    return weights
+    return {renamed(name): array for name, array in files.read(found).items()}
 
 
 def renamed(name: str) -> str:
@@ -94,43 +79,8 @@ def _fitted(weights: Weights, config: configs.Config) -> Weights:
     return weights
 
 
-def _quantize(model: Model, weights: Weights, settings: dict[str, Any]) -> None:
-    """Turns exactly those modules into quantized ones that have scales, each at the width of its arrays."""
+def _modes(settings: dict[str, Any]) -> dict[str, str]:
+    """The quantization mode by the module's path, "" for all others."""
     exceptions = {renamed(f"{name}."): value for name, value in settings.items() if isinstance(value, dict)}
-
-    def predicate(path: str, module: nn.Module) -> bool | dict[str, Any]:
-        scales, packed = weights.get(f"{path}.scales"), weights.get(f"{path}.weight")
-        if scales is None or packed is None or not isinstance(module, nn.Linear | nn.Embedding):
-            return False
-        width = int(module.weight.shape[-1])
-        if width % scales.shape[-1] or packed.shape[-1] * 32 % width:
-            return False  # left as it is, so that the check names it
-        mode = exceptions.get(f"{path}.", settings).get("mode", "affine")
-        return {
-            "group_size": width // scales.shape[-1],
-            "bits": packed.shape[-1] * 32 // width,
-            "mode": mode,
-        }
-
-    nn.quantize(model, class_predicate=predicate)
-
-
-def _check(folder: Path, model: Model, weights: Weights) -> None:
-    parameters: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    expected = {name: array.shape for name, array in parameters}  # ignored: a dict is for other arguments
-    missing = [name for name in expected if name not in weights]
-    surplus = [name for name in weights if name not in expected]
-    misshapen = [
-        f"{name} {weights[name].shape} instead of {shape}"
-        for name, shape in expected.items()
-        if name in weights and weights[name].shape != shape
-    ]
-    faults = {"missing": missing, "surplus": surplus, "misshapen": misshapen}
-    if any(faults.values()):
-        parts = [f"{what}: {_some(names)}" for what, names in faults.items() if names]
-        raise ValueError(f"{folder}: the weights do not fit config.json; " + "; ".join(parts))
-
-
-def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:8])
-    return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+    modes = {path.removesuffix("."): value.get("mode", "affine") for path, value in exceptions.items()}
+    return {"": settings.get("mode", "affine"), **modes}
