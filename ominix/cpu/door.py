@@ -50,3 +50,15 @@ def log_softmax(logits: mx.array, *, in_numpy: bool) -> mx.array:
     if in_numpy:
         return logits - mx.array(kernels.logsumexp(np.asarray(logits)))
     return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+
+
+def attention(q: mx.array, k: mx.array, v: mx.array, mask: mx.array | None, *, in_numpy: bool) -> mx.array:
+    """`q`: (B, L, H, D); `k`, `v`: (B, H, K, D); `mask`, broadcast to (B, 1, L, K): true where a position may
+    look, None for everywhere -> (B, L, H, D)."""
+    scale = q.shape[-1] ** -0.5
+    if in_numpy:
+        mx.eval([x for x in (q, k, v, mask) if x is not None])  # at once: each eval waits for mlx's thread
+        seen = None if mask is None else np.asarray(mask)
+        return mx.array(kernels.attention(np.asarray(q), np.asarray(k), np.asarray(v), scale, seen))
+    q = q.transpose(0, 2, 1, 3)
+    return mx.fast.scaled_dot_product_attention(q, k, v, scale=scale, mask=mask).transpose(0, 2, 1, 3)

@@ -10,6 +10,7 @@ BACKEND = backend.prepare()
 
 import mlx.core as mx  # noqa: E402  # after the backend
 import mlx.nn as nn  # noqa: E402
+import numpy as np  # noqa: E402
 
 on_cpu = pytest.mark.skipif(BACKEND.kind != "cpu", reason="nothing of it runs elsewhere")
 
@@ -57,3 +58,14 @@ def test_log_softmax_is_the_same_both_ways(in_numpy):
     logits = mx.random.normal((5, 1000)) * 10
     expected = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     assert mx.abs(door.log_softmax(logits, in_numpy=in_numpy) - expected).max() < 1e-4
+
+
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("length", [1, 5])
+def test_attention_in_numpy_is_that_of_mlx(length, masked):
+    keys = (2, 3, 7, 4)  # (B, H, K, D)
+    q, k, v = mx.random.normal((2, length, 3, 4)), mx.random.normal(keys), mx.random.normal(keys)
+    mask = mx.array(np.tri(length, 7, 7 - length, dtype=bool)) if masked else None
+    found, expected = (door.attention(q, k, v, mask, in_numpy=way) for way in (True, False))
+    assert found.shape == (2, length, 3, 4)
+    assert np.allclose(found, expected, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import whisper_folders as folders
 from whisper_folders import GOLDEN
 
-from ominix.cpu import dense
+from ominix.cpu import backend, door
 from ominix.models.whisper import weights
 
 PROMPT = [3, 5, 7, 11]
@@ -88,7 +88,8 @@ def test_coarse_weights_give_nearly_the_same_numbers(golden, tmp_path, layout):
 
 def test_float32_for_the_cpu_gives_the_same_numbers(golden):
     model = weights.load(GOLDEN)
-    dense.make(model)
+    door.settle(model, backend.Backend("cpu", "some"), lambda model: True)
+    assert door.is_settled_for_cpu(model)
     tokens, logits = greedy(model, encoded(model, golden, 1))
     assert distance(golden["1/logits"], logits) < 1e-4
     assert tokens == golden["1/tokens"].tolist()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import mlx.core as mx
 import mlx.nn as nn
 
+from ominix.cpu import door
+
 KeysValues = tuple[mx.array, mx.array]  # (B, H, K, D) each
 
 
@@ -19,23 +21,19 @@ class MultiHeadAttention(nn.Module):
 
     def __call__(self, x: mx.array, seen: KeysValues, mask: mx.array | None = None) -> mx.array:
         """(B, L, n_state) -> the same. `mask`, broadcast to (B, H, L, K): true where a position may look."""
-        B, L, N = x.shape
-        scale = (N // self._n_head) ** -0.5
-        out = mx.fast.scaled_dot_product_attention(self.queries(x), *seen, scale=scale, mask=mask)
-        joined: mx.array = self.out(out.transpose(0, 2, 1, 3).reshape(B, L, N))
+        q = self._heads(self.query(x))  # (B, L, H, D)
+        in_numpy = door.is_settled_for_cpu(self.out)
+        joined: mx.array = self.out(door.attention(q, *seen, mask, in_numpy=in_numpy).reshape(x.shape))
         return joined
-
-    def queries(self, x: mx.array) -> mx.array:
-        """(B, L, n_state) -> (B, H, L, D)."""
-        return self._heads(self.query(x))
 
     def keys_values(self, x: mx.array) -> KeysValues:
         """(B, K, n_state) -> (B, H, K, D) twice."""
-        return self._heads(self.key(x)), self._heads(self.value(x))
+        k, v = (self._heads(project(x)).transpose(0, 2, 1, 3) for project in (self.key, self.value))
+        return k, v
 
     def _heads(self, x: mx.array) -> mx.array:
         B, L, N = x.shape
-        return x.reshape(B, L, self._n_head, N // self._n_head).transpose(0, 2, 1, 3)
+        return x.reshape(B, L, self._n_head, N // self._n_head)
 
 
 class Block(nn.Module):

@@ -1,0 +1,267 @@
+"""Whisper as the engine's recogniser: each clip is one window of 30 seconds.
+
+A clip waits until it is encoded and its language is known, then until its prompt is read, then it is a row of
+the decoder. An answer that is no good goes back and is decoded again, warmer; nothing of it has been seen by
+the engine, which gets all draws of a row at once:
+
+    begin -> [clips] -encode, find the language-> [windows] -prefill-> [rows] -decode-> good -> draws
+                                                      ^----- the next temperature -----|
+
+The language of a job that does not give one is that which most of its sound so far speaks for.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import zlib
+from collections import deque
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mlx.core as mx
+import numpy as np
+import numpy.typing as npt
+
+from ominix.errors import JobRefused
+from ominix.models.recogniser import Draw, Features, Prepare, Prompt, Row, Samples
+from ominix.models.whisper import features, quality, weights
+from ominix.models.whisper.answer import WhisperAnswer
+from ominix.models.whisper.model import Model
+from ominix.models.whisper.prompts import Prompts
+from ominix.models.whisper.quality import Quality
+from ominix.models.whisper.rows import Newcomer, Rows, Sample
+from ominix.models.whisper.rules import Rules
+from ominix.models.whisper.tokenizer import LANGUAGES, SpecialTokens, Vocabulary
+from ominix.wire.jobs import TranscriptionJob
+
+_PREFILL_POSITIONS = 512  # in one batch of the decoder, padding included
+
+
+def load(folder: Path, prepare: Prepare) -> WhisperRecogniser:
+    """Raises ValueError for a folder that holds no Whisper model, or a broken one."""
+    model = weights.load(folder)
+    tokens = SpecialTokens(model.config.n_vocab)
+    prepare(model)
+    return WhisperRecogniser(model, Vocabulary(tokens.multilingual), tokens)
+
+
+@dataclass(frozen=True)
+class WhisperPrompt(Prompt):
+    """`before` is the previous text. `code`: the language's; None: to be found out."""
+
+    code: str | None
+    evidence: npt.NDArray[np.float64]  # (languages,): seconds of sound that speak for each; grows
+
+
+@dataclass
+class Attempt:
+    """What was sampled at one temperature."""
+
+    temperature: float
+    tokens: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    no_speech_prob: float = 0.0
+    quality: Quality | None = None
+
+
+@dataclass
+class Window:
+    """A clip on its way to text."""
+
+    row: int
+    mel: Features
+    prompt: WhisperPrompt
+    temperatures: deque[float]  # not tried yet
+    audio: mx.array | None = None  # encoded: (1, n_audio_ctx, n_audio_state)
+    code: str | None = None  # of the language
+    language_logprob: float = 0.0
+    attempts: list[Attempt] = field(default_factory=list)
+
+
+class WhisperRecogniser:
+    clip_seconds = 28.0  # a window of 30 less the margins around the speech
+
+    def __init__(self, model: Model, vocabulary: Vocabulary, tokens: SpecialTokens) -> None:
+        config = model.config
+        self.features_kind = f"log-mel, {config.n_mels} bands, whisper"
+        self._model = model
+        self._vocabulary = vocabulary
+        self._tokens = tokens
+        self._prompts = Prompts(vocabulary, tokens, config.n_text_ctx)
+        self._rules = Rules(vocabulary, tokens, timestamps=False)
+        self._limit = config.n_text_ctx // 2  # tokens of an answer: openai's
+        self._rows = Rows(model, tokens.no_speech)
+        self._numbers = itertools.count(1)
+        self._windows: dict[int, Window] = {}
+        self._clips: deque[Window] = deque()  # they wait for the encoder
+        self._encoded: deque[Window] = deque()  # they wait to be prefilled
+
+    @property
+    def row_bytes(self) -> int:
+        """Mostly the keys and values of the encoded sound."""
+        config = self._model.config
+        width = config.n_text_state * self._model.decoder.ln.weight.dtype.size
+        return int(2 * config.n_text_layer * width * (config.n_audio_ctx + config.n_text_ctx))
+
+    def features(self, samples: Samples) -> Features:
+        return features.features(samples, self._model.config.n_mels)
+
+    def prompt(self, job: TranscriptionJob) -> WhisperPrompt:
+        code = self._code(job.language)
+        before = tuple(self._prompts.previous(job.context))
+        after = () if code is None else tuple(self._start(code))
+        evidence = np.zeros(self._tokens.languages)
+        return WhisperPrompt(before, after, job.language, job.temperature, code, evidence)
+
+    def answer(self, job: TranscriptionJob) -> WhisperAnswer:
+        language = job.language if self._tokens.multilingual else "English"
+        return WhisperAnswer(self._vocabulary, self._tokens, language)
+
+    def token_limit(self, seconds: float) -> int:
+        """Answers are cut off here, not in the engine: two more for the language and the end."""
+        return self._limit + 2
+
+    def bytes_of(self, token: int) -> bytes:
+        return self._vocabulary.bytes_of(token)
+
+    def begin(self, clip: Features, prompt: Prompt) -> Row:
+        assert isinstance(prompt, WhisperPrompt)  # this recogniser made it
+        warm = prompt.temperature > 0
+        temperatures = deque((prompt.temperature,) if warm else quality.TEMPERATURES)
+        window = Window(next(self._numbers), clip, prompt, temperatures, code=prompt.code)
+        self._windows[window.row] = window
+        self._clips.append(window)
+        return Row(window.row, len(prompt.before) + len(self._start("en")), math.ceil(len(clip) / 2))
+
+    def step(self) -> list[Draw]:
+        if self._encoded:
+            return self._after(self._rows.join(self._next_encoded()))
+        if self._clips:
+            self._encode(self._clips.popleft())
+            return []
+        return self._after(self._rows.step()) if len(self._rows) else []
+
+    def drop(self, rows: Collection[int]) -> None:
+        self._clips = deque(window for window in self._clips if window.row not in rows)
+        self._encoded = deque(window for window in self._encoded if window.row not in rows)
+        for row in rows:
+            self._windows.pop(row, None)
+        self._rows.leave(set(rows))
+
+    # Prompts
+
+    def _code(self, language: str | None) -> str | None:
+        if language is None:
+            return None if self._tokens.multilingual else "en"
+        if language not in self._prompts.codes:
+            known = ", ".join(sorted(self._prompts.codes))
+            raise JobRefused(f"This model does not know {language}. It knows: {known}.", param="language")
+        return self._prompts.codes[language]
+
+    def _start(self, code: str) -> list[int]:
+        return self._prompts.start(code, translate=False, timestamps=False)
+
+    # Encoder
+
+    def _encode(self, window: Window) -> None:
+        """One clip: the encoder reads 30 seconds whatever its length."""
+        mel = features.window(window.mel, self._model.config.frames)
+        window.audio = self._model.encoder(mx.array(mel)[None])
+        if window.code is None:
+            self._find_language(window, window.audio)
+        mx.eval(window.audio)
+        self._encoded.append(window)
+
+    def _find_language(self, window: Window, audio: mx.array) -> None:
+        logits = self._language_logits(audio)
+        chances = np.exp(logits - logits.max())
+        chances /= chances.sum()
+        window.prompt.evidence[:] += chances * len(window.mel) / features.FRAMES_PER_SECOND
+        best = int(window.prompt.evidence.argmax())
+        window.code = LANGUAGES[best]
+        window.language_logprob = float(np.log(max(chances[best], 1e-30)))
+
+    def _language_logits(self, audio: mx.array) -> npt.NDArray[np.float64]:
+        """(1, n_audio_ctx, n_audio_state) -> (languages,)."""
+        decoder, first = self._model.decoder, self._tokens.first_language
+        states = decoder([[self._tokens.start]], decoder.listen(audio))
+        logits = decoder.logits(states)[0, 0, first : first + self._tokens.languages]
+        return np.array(logits.astype(mx.float32)).astype(np.float64)
+
+    # Decoder
+
+    def _next_encoded(self) -> list[Newcomer]:
+        """As many as the decoder may read in one step."""
+        chosen: list[Newcomer] = []
+        longest = 0
+        while self._encoded:
+            newcomer = self._newcomer(self._encoded[0])
+            longest = max(longest, len(newcomer.prompt))
+            if chosen and longest * (len(chosen) + 1) > _PREFILL_POSITIONS:
+                break
+            chosen.append(newcomer)
+            window = self._encoded.popleft()
+            window.attempts.append(Attempt(window.temperatures.popleft()))
+        return chosen
+
+    def _newcomer(self, window: Window) -> Newcomer:
+        assert window.audio is not None and window.code is not None  # `_encode` saw to it
+        before = window.prompt.before
+        seed = zlib.crc32(window.mel.data)  # the same sound has the same answer, at any temperature
+        prompt = [*before, *self._start(window.code)]
+        temperature = window.temperatures[0]
+        return Newcomer(window.row, window.audio, prompt, len(before), self._rules, temperature, seed)
+
+    def _after(self, samples: Iterable[Sample]) -> list[Draw]:
+        draws: list[Draw] = []
+        ended: set[int] = set()
+        for sample in samples:
+            attempt = self._windows[sample.row].attempts[-1]
+            attempt.tokens.append(sample.token)
+            attempt.logprobs.append(sample.logprob)
+            attempt.no_speech_prob = math.exp(sample.no_speech_logprob)
+            if sample.token == self._tokens.end or len(attempt.tokens) == self._limit:
+                ended.add(sample.row)
+        self._rows.leave(ended)
+        for row in sorted(ended):
+            draws += self._judge(self._windows[row])
+        return draws
+
+    def _judge(self, window: Window) -> list[Draw]:
+        """The answer's draws, or none if it is to be decoded again."""
+        attempt = window.attempts[-1]
+        attempt.quality = self._quality(attempt)
+        if not attempt.quality.is_good and window.temperatures:
+            self._encoded.append(window)
+            return []
+        return self._draws(window, attempt if attempt.quality.is_good else _best(window.attempts))
+
+    def _quality(self, attempt: Attempt) -> Quality:
+        text = self._vocabulary.decode(attempt.tokens).strip()
+        ended = attempt.tokens[-1] == self._tokens.end
+        total, count = sum(attempt.logprobs), len(attempt.tokens) + (not ended)
+        return Quality(total / count, quality.compression_ratio(text), attempt.no_speech_prob)
+
+    def _draws(self, window: Window, attempt: Attempt) -> list[Draw]:
+        assert attempt.quality is not None
+        no_speech = math.log(max(attempt.no_speech_prob, 1e-30))
+        if attempt.quality.is_silence:
+            return [Draw(window.row, self._tokens.end, 0.0, no_speech)]
+        pairs = list(zip(attempt.tokens, attempt.logprobs, strict=True))
+        if window.prompt.code is None:
+            pairs.insert(0, (self._tokens.language(window.code or ""), window.language_logprob))
+        if attempt.tokens[-1] != self._tokens.end:  # cut off
+            pairs.append((self._tokens.end, 0.0))
+        return [Draw(window.row, token, logprob, no_speech) for token, logprob in pairs]
+
+
+def _best(attempts: list[Attempt]) -> Attempt:
+    """Where none is good: the likeliest of those that do not repeat themselves, or of all."""
+
+    def rank(attempt: Attempt) -> tuple[bool, float]:
+        assert attempt.quality is not None
+        return not attempt.quality.repeats, attempt.quality.avg_logprob
+
+    return max(attempts, key=rank)
