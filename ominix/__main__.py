@@ -25,6 +25,7 @@ COMMANDS = {
     "transcribe": "recordings to text",
     "chat": "a conversation in the terminal",
     "import-gguf": "a GGUF file becomes a model",
+    "import-ct2": "a Whisper model of faster-whisper becomes one of ours",
     "quantize": "a smaller copy of a chat model",
     "doctor": "what this machine computes on",
 }

@@ -11,7 +11,15 @@ from ominix.__main__ import COMMANDS, main, module, parser_for
 from ominix.cli.client import Address
 from ominix.config import MIB, Config
 
-NEEDED = {"info": 1, "pull": 1, "rm": 1, "transcribe": 1, "import-gguf": 1, "quantize": 2}  # positionals
+NEEDED = {
+    "info": 1,
+    "pull": 1,
+    "rm": 1,
+    "transcribe": 1,
+    "import-gguf": 1,
+    "import-ct2": 1,
+    "quantize": 2,
+}  # positionals
 
 
 def values(argv: list[str], environ: dict[str, str] | None = None) -> dict:

@@ -15,7 +15,7 @@ from mlx.utils import tree_flatten
 from ominix.models.whisper import weights
 from ominix.models.whisper.model import Model
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "whisper"
+GOLDEN = Path(__file__).parent / "golden" / "whisper"
 MLX_NAMES = ("n_mels", "n_audio_ctx", "n_audio_state", "n_audio_head", "n_audio_layer", "n_vocab")
 MLX_NAMES += ("n_text_ctx", "n_text_state", "n_text_head", "n_text_layer")
 

@@ -1,0 +1,33 @@
+"""`ominix import-ct2 SOURCE...`: faster-whisper's model becomes one of ours, in a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ominix.errors import Conflict, InvalidRequest
+from ominix.library.folders import Folders
+from ominix.library.names import new_id
+
+
+def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+    parser.add_argument(
+        "sources", nargs="+", type=Path, metavar="SOURCE",
+        help="a folder with CTranslate2's model.bin of a Whisper model, or the parts of a model.bin in order",
+    )  # fmt: skip
+    parser.add_argument("--name", help="the model's name; default: the folder's")
+
+
+def run(*, home: Path, sources: Sequence[Path], name: str | None) -> int:
+    folders = Folders(home)
+    first = sources[0].resolve()
+    try:
+        folder = folders.final(new_id(name or (first.parent if first.is_file() else first).name, folders))
+    except (InvalidRequest, Conflict) as error:
+        print(f"ominix: {error.message}; choose another name with --name", file=sys.stderr)
+        return 1
+    paths = [str(path) for path in (*sources, folder)]
+    return subprocess.run([sys.executable, "-m", "ominix.convert.ct2", *paths]).returncode
