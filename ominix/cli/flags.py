@@ -115,6 +115,15 @@ def gibibytes(text: str) -> int:
     return int(between(0.1, 1 << 20, " GiB")(text) * 1024 * MIB)
 
 
+def choice(*values: str) -> Callable[[str], str]:
+    def one_of(text: str) -> str:
+        if text not in values:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(values)}")
+        return text
+
+    return one_of
+
+
 def count(least: int, most: int) -> Callable[[str], int]:
     def whole_number(text: str) -> int:
         value = int(text)

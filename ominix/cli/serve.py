@@ -69,6 +69,10 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
     f.aliases()
     f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
+    f.one(
+        "cpu", flags.choice("fast", "plain"), "how a CPU computes: fast, or plain as on a GPU",
+        default=Config.cpu,
+    )  # fmt: skip
     f.switch("insecure", "serve other machines without an API key")
     f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     f.switch("strict", "answer 500 when a response breaks its schema; for tests")
@@ -118,6 +122,7 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
         jobs_per_worker=config.jobs_per_worker,
         stall_seconds=config.stall_seconds,
         limit_bytes=int(_machine_bytes() * WORKER_SHARE),
+        cpu=config.cpu,
         residency=Residency(
             memory_bytes=config.memory_bytes or int(_machine_bytes() * MODELS_SHARE),
             keep_alive_seconds=config.keep_alive_seconds,

@@ -67,6 +67,7 @@ class Pool:
         jobs_per_worker: int,
         stall_seconds: float,
         limit_bytes: int | None = None,
+        cpu: str = "fast",
         residency: Residency | None = None,
         spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
         clock: Callable[[], float] = time.monotonic,
@@ -75,7 +76,7 @@ class Pool:
         self.draining = False
         self._jobs_per_worker = jobs_per_worker
         self._stall_seconds = stall_seconds
-        self._limit_bytes = limit_bytes
+        self._engine_settings = {"slots": jobs_per_worker, "limit_bytes": limit_bytes, "cpu": cpu}
         self._residency = residency or Residency()
         self._spawn = spawn
         self._clock = clock
@@ -118,7 +119,7 @@ class Pool:
         return worker
 
     def _new(self, model: Loadable) -> WorkerProcess:
-        spec = structs.replace(model.spec, slots=self._jobs_per_worker, limit_bytes=self._limit_bytes)
+        spec = structs.replace(model.spec, **self._engine_settings)
         try:
             process = self._spawn(model.id, spec)
         except OSError as error:  # no descriptors are left

@@ -14,6 +14,7 @@ REFUSED = [
     ("--audio-root /nowhere/at/all", "/nowhere/at/all is not a folder"),
     ("--jobs-per-worker 0", "0 is not between 1 and 256"),
     ("--jobs-per-worker 257", "257 is not between 1 and 256"),
+    ("--cpu slow", "'slow' is not one of fast, plain"),
     ("--stall-seconds 0", "0 is not between 1 and 1000000 seconds"),
     ("--stall-seconds 0.5", "0.5 is not between 1"),
     ("--stall-seconds inf", "inf is not between 1"),

@@ -9,8 +9,10 @@ import pytest
 from serving import chat, drain, eventually, scripted, text_of
 
 from ominix.errors import Busy, InferenceFailed, JobRefused, Unavailable, WorkerCrashed
+from ominix.wire.control import EngineSpec
 from ominix.wire.events import ChatDone, Finished, Started
 from ominix.workers.pool import Pool
+from ominix.workers.spawned import SpawnedProcess
 
 A, B = scripted("a"), scripted("b")
 
@@ -138,3 +140,16 @@ def test_closing_ends_every_process_and_tells_every_job():
     assert not any(psutil.pid_exists(pid) for pid in pids)
     with pytest.raises(Unavailable):
         pool.submit(A, chat("hello"))
+
+
+def test_a_worker_is_told_how_its_cpu_is_to_compute():
+    specs: list[EngineSpec] = []
+
+    def spawn(name: str, spec: EngineSpec) -> SpawnedProcess:
+        specs.append(spec)
+        return SpawnedProcess(name, spec)
+
+    pool = Pool(jobs_per_worker=3, stall_seconds=5.0, limit_bytes=1 << 40, cpu="plain", spawn=spawn)
+    drain(pool.submit(scripted("a"), chat("hello")))
+    pool.close()
+    assert (specs[0].cpu, specs[0].slots, specs[0].limit_bytes) == ("plain", 3, 1 << 40)
