@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ominix.cli import converter
 from ominix.errors import Conflict, InvalidRequest
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
@@ -29,5 +29,4 @@ def run(*, home: Path, sources: Sequence[Path], name: str | None) -> int:
     except (InvalidRequest, Conflict) as error:
         print(f"ominix: {error.message}; choose another name with --name", file=sys.stderr)
         return 1
-    paths = [str(path) for path in (*sources, folder)]
-    return subprocess.run([sys.executable, "-m", "ominix.convert.ct2", *paths]).returncode
+    return converter.run("ct2", *map(str, sources), str(folder))

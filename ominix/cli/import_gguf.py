@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ominix.cli import converter
 from ominix.errors import Conflict, InvalidRequest
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
@@ -26,4 +26,4 @@ def run(*, home: Path, file: Path, name: str | None) -> int:
         print(f"ominix: {error.message}; choose another name with --name", file=sys.stderr)
         return 1
     folders.models.mkdir(parents=True, exist_ok=True)
-    return subprocess.run([sys.executable, "-m", "ominix.convert.gguf", str(file), str(folder)]).returncode
+    return converter.run("gguf", str(file), str(folder))

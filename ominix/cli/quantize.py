@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from ominix.cli import converter
 from ominix.errors import Conflict, InvalidRequest
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
@@ -32,8 +32,7 @@ def run(*, home: Path, source: str, target: str, bits: int) -> int:
         print(f"ominix: {error.message}; choose another target", file=sys.stderr)
         return 1
     copy.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "ominix.convert.quantize", str(original), str(copy), str(bits)]
-    status = subprocess.run(command).returncode
+    status = converter.run("quantize", str(original), str(copy), str(bits))
     if status == 0:
         print(f"{original.name} -> {copy}, {bits} bits")
     return status

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import psutil
 import pytest
 
 from ominix.__main__ import main
@@ -42,3 +49,16 @@ def test_a_model_that_is_there_or_on_its_way_is_not_touched(tmp_path, capsys):
     (tmp_path / "models" / ".downloads" / "coming").mkdir(parents=True)
     for name in ("mine", "coming"):
         assert "there already" in refusal(capsys, tmp_path, "import-gguf", "x.gguf", "--name", name)
+
+
+def test_a_reader_that_crashes_is_a_sentence(tmp_path):
+    os.mkfifo(tmp_path / "x.gguf")  # the reader waits until it is killed
+    command = [sys.executable, "-m", "ominix", "--home", tmp_path, "import-gguf", tmp_path / "x.gguf"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 20
+        while not (children := psutil.Process(process.pid).children()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        children[0].send_signal(signal.SIGSEGV)
+        said = process.stderr.read()
+    assert "ominix: the conversion crashed (SIGSEGV)" in said and "x.gguf may be damaged" in said
+    assert process.returncode == 1

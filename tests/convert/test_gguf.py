@@ -14,7 +14,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import llama as mlx_llama
 from mlx_lm.utils import load
 
-from ominix.convert.gguf import blocks, container, folder
+from ominix.convert.gguf import container, folder, weights
 from ominix.errors import Conflict, InvalidRequest
 
 KINDS = {"F32": 0, "F16": 1, "Q4_0": 2, "Q4_1": 3, "Q8_0": 8, "BF16": 30}
@@ -175,17 +175,29 @@ def test_a_converted_model_computes_what_the_file_says(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
-def test_quantized_weights_are_kept_as_they_are(kind):
+def test_quantized_weights_are_kept_as_they_are(tmp_path, kind):
     w = np.random.default_rng(1).normal(size=(6, 64)).astype(np.float32)
     raw, exact = quantized(kind, w)
-    tensor = container.Tensor(container.BLOCK_TYPES[KINDS[kind]], w.shape, raw)
+    (tmp_path / "x.gguf").write_bytes(gguf({}, {"x.weight": (KINDS[kind], w.shape, raw)}))
 
-    parts = blocks.arrays("x.weight", tensor)
+    head = container.read(tmp_path / "x.gguf")
+    parts = weights.read(tmp_path / "x.gguf", head)
 
-    form = {"group_size": 32, "bits": blocks.bits(tensor)}
+    form = {"group_size": 32, "bits": head.tensors["x.weight"].type.bits}
     scales, biases = (parts[f"x.{n}"].astype(mx.float32) for n in ("scales", "biases"))
     back = mx.dequantize(parts["x.weight"], scales, biases, **form)
     assert np.allclose(np.array(back), exact, atol=1e-6)
+
+
+def test_bfloat16_keeps_its_range(tmp_path):
+    values = np.array([[1e30, -3e-30, 0, 1.5]], "<f4").view("<u4") >> 16
+    raw = values.astype("<u2").tobytes()
+    (tmp_path / "x").write_bytes(gguf({}, {"x.weight": (KINDS["BF16"], values.shape, raw)}))
+
+    array = weights.read(tmp_path / "x", container.read(tmp_path / "x"))["x.weight"]
+
+    assert array.dtype == mx.bfloat16
+    assert np.array(array.astype(mx.float32)).tobytes() == (values << 16).astype("<u4").tobytes()
 
 
 def test_the_tokenizer_merges_splits_digits_and_knows_special_tokens(tmp_path):
@@ -234,6 +246,7 @@ HOSTILE = {
     "has the shape": gguf(metadata(), {"token_embd.weight": (3, (4, 33), b"x" * 99)}),
     "0 dimensions": gguf(metadata(), {"token_embd.weight": (0, (), b"")}),
     "no supported model": gguf(metadata(), {"evil.weight": (0, (1,), b"1234")}),
+    "'output.scales'": gguf(metadata(), {"output.scales": (0, (1,), b"1234")}),
     "letters GGUF": b"PK" + b"\0" * 40,
     "fewer than 24": b"GGUF",
     "version 1": b"GGUF" + struct.pack("<IQQ", 1, 0, 0),
@@ -242,7 +255,8 @@ HOSTILE = {
     "strings": ONE_ENTRY + string("a") + struct.pack("<IIQ", 9, 8, 2**60),
     "array of type 9": ONE_ENTRY + string("a") + struct.pack("<IIQ", 9, 9, 1),
     "UTF-8": ONE_ENTRY + struct.pack("<Q", 2) + b"\xff\xff",
-    "alignment": gguf(metadata(**{"general.alignment": 0}), {}),
+    "alignment is 64": gguf(metadata(**{"general.alignment": 64}), {}),
+    "alignment is 0": gguf(metadata(**{"general.alignment": 0}), {}),
 }  # fmt: skip
 
 

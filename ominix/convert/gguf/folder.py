@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from ominix.convert import draft
-from ominix.convert.gguf import container, llama, vocabulary
+from ominix.convert.gguf import container, llama, vocabulary, weights
 
 
 def convert(source: Path, destination: Path) -> None:
@@ -26,5 +26,5 @@ def convert(source: Path, destination: Path) -> None:
         }
         for name, content in texts.items():
             (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1), "utf-8")
-        weights = llama.weights(gguf, config)
-        mx.save_safetensors(str(folder / "model.safetensors"), weights, {"format": "mlx"})
+        arrays = llama.weights(weights.read(source, gguf), config)
+        mx.save_safetensors(str(folder / "model.safetensors"), arrays, {"format": "mlx"})

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import mlx.core as mx
 
-from ominix.convert.gguf import blocks
 from ominix.convert.gguf.container import Container
 from ominix.errors import InvalidRequest
 
+GROUP = 32  # weights that share a scale and a bias, in ggml's blocks
+
 _OUTSIDE = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
+    "token_embd": "model.embed_tokens",
+    "output_norm": "model.norm",
+    "output": "lm_head",
 }
 _IN_LAYER = {
     "attn_norm": "input_layernorm",
@@ -62,16 +64,15 @@ def config(container: Container) -> dict[str, Any]:
     }
 
 
-def weights(container: Container, config: dict[str, Any]) -> dict[str, mx.array]:
-    """Every tensor under mlx-lm's name, quantized ones still so."""
+def weights(arrays: Mapping[str, mx.array], config: dict[str, Any]) -> dict[str, mx.array]:
+    """A file's arrays, of which the quantized ones are three, under mlx-lm's names."""
     found: dict[str, mx.array] = {}
-    for name, tensor in container.tensors.items():
-        target = _target(name)
-        parts = blocks.arrays(target, tensor)
+    for name, array in arrays.items():
         if ".attn_q." in name or ".attn_k." in name:
             heads = config["num_attention_heads" if "_q." in name else "num_key_value_heads"]
-            parts = {part: _halves_apart(array, heads) for part, array in parts.items()}
-        found |= parts
+            array = _halves_apart(array, heads)
+        stem, _, part = name.rpartition(".")
+        found[f"{_module(stem)}.{part}"] = array
     return found
 
 
@@ -82,28 +83,30 @@ def _key(container: Container, name: str, default: Any = None) -> Any:
     return value
 
 
-def _target(name: str) -> str:
-    layer = re.fullmatch(r"blk\.(\d+)\.(\w+)\.(weight|bias)", name)
-    if name in _OUTSIDE:
-        return _OUTSIDE[name]
+def _module(stem: str) -> str:
+    layer = re.fullmatch(r"blk\.(\d+)\.(\w+)", stem)
+    if stem in _OUTSIDE:
+        return _OUTSIDE[stem]
     if layer and layer[2] in _IN_LAYER:
-        return f"model.layers.{layer[1]}.{_IN_LAYER[layer[2]]}.{layer[3]}"
-    raise InvalidRequest(f"the GGUF file has a tensor {name!r} that no supported model has")
+        return f"model.layers.{layer[1]}.{_IN_LAYER[layer[2]]}"
+    raise InvalidRequest(f"the GGUF file has a tensor {stem!r} that no supported model has")
 
 
 def _quantization(container: Container) -> dict[str, Any]:
-    """The commonest width for all, others layer by layer."""
-    widths = {_target(n).removesuffix(".weight"): blocks.bits(t) for n, t in container.tensors.items()}
-    quantized = {name: width for name, width in widths.items() if width}
+    """The commonest width for all, others layer by layer. Raises InvalidRequest for an unknown tensor."""
+    quantized: dict[str, int] = {}
+    for name, tensor in container.tensors.items():
+        stem, _, part = name.rpartition(".")
+        module = _module(stem if part in ("weight", "bias") else name)
+        if tensor.type.bits:
+            quantized[module] = tensor.type.bits
     if not quantized:
         return {}
     common = max(quantized.values(), key=list(quantized.values()).count)
     others = {
-        name: {"group_size": blocks.GROUP, "bits": width}
-        for name, width in quantized.items()
-        if width != common
+        module: {"group_size": GROUP, "bits": bits} for module, bits in quantized.items() if bits != common
     }
-    return {"quantization": {"group_size": blocks.GROUP, "bits": common, **others}}
+    return {"quantization": {"group_size": GROUP, "bits": common, **others}}
 
 
 def _halves_apart(rows: mx.array, heads: int) -> mx.array:
