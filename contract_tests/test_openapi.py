@@ -17,11 +17,12 @@ from hub import model_files
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
 
+from ominix.http import access
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.records import Records
 from ominix.server.app import create_app
-from ominix.server.gate import Gate
+from ominix.server.gate import Origins
 from ominix.workers.pool import Pool
 
 HERE = Path(__file__).parent
@@ -77,7 +78,7 @@ def application(models, tmp_path) -> Iterator:
     records = Records(tmp_path)
     catalog = Catalog(tmp_path / "models", {}, records=records, embedded=EMBEDDED, scripted=True)
     pool, downloads = Pool(jobs_per_worker=8, stall_seconds=5.0), Downloads(tmp_path)
-    yield create_app(pool, catalog, downloads, Gate((), (), ()), strict=True)
+    yield access.recorded(create_app(pool, catalog, downloads, Origins(()), strict=True))
     downloads.close()
     pool.close()
 

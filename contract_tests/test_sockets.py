@@ -89,7 +89,9 @@ def test_a_hundred_requests_that_never_end_hold_up_nobody(serve):
 @pytest.mark.contract("transport.slow-clients")
 def test_pipelined_requests_are_answered_in_their_order(shared_server):
     with connect(shared_server) as connection:
-        connection.sendall(b"".join(chat(max_tokens=n) for n in (1, 2, 3)) + b"GET /livez HTTP/1.1\r\n\r\n")
+        connection.sendall(
+            b"".join(chat(max_tokens=n) for n in (1, 2, 3)) + b"GET /livez HTTP/1.1\r\nHost: a.local\r\n\r\n"
+        )
         found = answers(connection, 4)
     assert [status for status, _, _ in found] == [200] * 4
     counts = [json.loads(body)["usage"]["completion_tokens"] for _, _, body in found[:3]]

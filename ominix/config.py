@@ -46,6 +46,7 @@ class Config:
     pinned: tuple[str, ...] = ()  # models that stay once they are loaded
     stall_seconds: float = 60.0  # a worker silent for longer with jobs aboard is killed
     drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
+    send_timeout_seconds: float = 60.0  # a client that takes nothing of its answer for longer is closed
     max_upload_bytes: int = 25 * MIB  # OpenAI's limit
     api_keys: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any

@@ -103,10 +103,10 @@ server/channels.py: waitress's default error tasks [server every_refusal]
     error_task_class = JsonErrorTask
     pass
 server/listen.py: waitress refuses large bodies first [server past_the_limit]
-    self._max_upload_bytes * BODY_SLACK
-    self._max_upload_bytes // 2
+    max_request_body_size=ABSURD_BYTES
+    max_request_body_size=10_000
 server/listen.py: nobody notices that a client has left [server leaves]
-    channel_request_lookahead=1
+    channel_request_lookahead=MAX_PIPELINED
     channel_request_lookahead=0
 http/listener.py: work goes on for a client that has left [server leaves]
     if is_gone(self._req):
@@ -115,20 +115,20 @@ api/transcriptions.py: an upload outlives its request [requests uploads]
     stack.callback(upload.close)
     pass
 server/gate.py: only Authorization holds a key [gate usual_header]
-    KEY_HEADERS = ("api-key", "x-api-key")
+    KEY_HEADERS = ("API_KEY", "X_API_KEY")
     KEY_HEADERS = ()
 server/gate.py: keys are not looked at [python keys]
-    elif self._keys and req.path not in OPEN_PATHS:
-    elif False:
+        if not self._keys:
+        if True:
 server/gate.py: CORS is always on [requests cors]
-    if origin in self._origins or "*" in self._origins:
+    if origin in self._allowed or "*" in self._allowed:
     if True:
 server/gate.py: no answer to a preflight [requests cors]
-    if self._is_preflight(req):
-    if False:
+    if headers and req.method == "OPTIONS" and
+    if False and
 server/gate.py: any Host is fine [requests every_kind]
-    if host not in self._hosts and "*" not in self._hosts:
-    if False:
+    return name in self._hosts or name.endswith(".local") or hosts.is_literal(name)
+    return True
 http/bodies.py: a byte-order mark is refused [requests byte_order]
     body.decode("utf-8-sig")
     body.decode("utf-8")

@@ -6,10 +6,12 @@ from typing import Any
 
 from falcon import Request, Response
 
+from ominix.http.access import HAS_KEY
 from ominix.http.answers import RETRY_SECONDS, Answers
 from ominix.workers.pool import Pool, WorkerState
 
 SICK = ("stalled", "failed")
+MAX_REASON = 300  # characters: a bad checkpoint's may list all of its tensors
 
 
 class Health:
@@ -19,13 +21,15 @@ class Health:
 
     def on_get(self, req: Request, resp: Response) -> None:
         states = self._pool.states()
-        body: dict[str, Any] = {"status": "ok"}
         reason = self._trouble(states)
+        body: dict[str, Any] = {"status": "unavailable" if reason else "ok"}
         if reason:
-            body = {"status": "unavailable", "reason": reason}
             resp.set_header("Retry-After", str(RETRY_SECONDS))
-        if states:
-            body["models"] = {name: _state(state) for name, state in states.items()}
+        if req.env.get(HAS_KEY, True):  # others are told the status alone
+            if reason:
+                body["reason"] = reason[:MAX_REASON]
+            if states:
+                body["models"] = {name: _state(state) for name, state in states.items()}
         self._answers.send(resp, "health", body, status=503 if reason else 200)
 
     def _trouble(self, states: dict[str, WorkerState]) -> str | None:
@@ -37,7 +41,7 @@ class Health:
 
 def _state(state: WorkerState) -> dict[str, Any]:
     shown: dict[str, Any] = {"state": state.state, "jobs": state.jobs}
-    return {**shown, "reason": state.reason} if state.reason else shown
+    return {**shown, "reason": state.reason[:MAX_REASON]} if state.reason else shown
 
 
 class Liveness:

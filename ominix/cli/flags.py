@@ -6,6 +6,7 @@ A value is refused here if it can only do harm: the message says what is allowed
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from ominix.config import MIB
 
 MOST_SECONDS = 1e6  # eleven days
+KEY = re.compile(r"[!-~]+(?: +[!-~]+)*")  # visible ASCII: more than that not every client can send
 
 
 class Flags:
@@ -135,9 +137,11 @@ def count(least: int, most: int) -> Callable[[str], int]:
 
 
 def key(text: str) -> str:
-    """An API key. Clients cannot send an empty one, nor one with spaces at its ends."""
-    if not text or text != text.strip():
-        raise argparse.ArgumentTypeError("an API key is not empty and has no spaces around it")
+    """An API key that every client can put into a header."""
+    if not KEY.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            "an API key is visible ASCII characters, at least one, without spaces at its ends"
+        )
     return text
 
 

@@ -14,14 +14,16 @@ from typing import Any
 from ominix.cli import flags
 from ominix.config import MIB, Config
 from ominix.errors import OminixError
-from ominix.http import schemas
+from ominix.http import access, schemas
 from ominix.library.catalog import EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.records import Records
 from ominix.server.app import create_app
-from ominix.server.gate import Gate
+from ominix.server.endpoints import Endpoints
+from ominix.server.gate import Gate, Origins
 from ominix.server.listen import Server
+from ominix.server.parser import Door
 from ominix.workers.pool import Pool, Residency
 
 MODELS_SHARE = 0.75  # of the machine's memory: what all models may take together
@@ -59,6 +61,10 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.one(
         "drain-seconds", flags.seconds(0), "how long running jobs may go on at the stop",
         default=Config.drain_seconds,
+    )  # fmt: skip
+    f.one(
+        "send-timeout-seconds", flags.seconds(1), "how long an answer may wait for its reader, at least 1",
+        default=Config.send_timeout_seconds,
     )  # fmt: skip
     f.one(
         "max-upload-mib", flags.mebibytes, "largest request in MiB, at least 0.01",
@@ -133,21 +139,24 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
 
 def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
     downloads = Downloads(config.home)
+    origins = Origins(config.allowed_origins)
     app = create_app(
         pool,
         catalog,
         downloads,
-        Gate(config.api_keys, (config.host, *config.allowed_hosts), config.allowed_origins),
+        origins,
         strict=config.strict,
         max_upload_bytes=config.max_upload_bytes,
         audio_roots=config.audio_roots,
     )
+    gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), origins)
     return Server(
-        app,
+        access.recorded(app),
+        Door(gate, origins, Endpoints(app, config.max_upload_bytes)),
         pool,
         downloads,
         address=(config.host, config.port),
-        max_upload_bytes=config.max_upload_bytes,
+        send_timeout_seconds=config.send_timeout_seconds,
         drain_seconds=config.drain_seconds,
     )
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("ominix.access")
 
 KEY = "ominix.record"
+HAS_KEY = "ominix.has_key"  # in the environment: whether the caller may be told everything (server/gate)
 SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 MAX_PATH = 200  # characters of a path that the log shows
 

@@ -48,6 +48,12 @@ def body_of(error: errors.OminixError) -> tuple[int, dict[str, Any]]:
     return status, error_body(error.message, kind, error.param, error.code)
 
 
+def headers_of(status: int) -> list[tuple[str, str]]:
+    if status in (429, 503):
+        return [("Retry-After", str(RETRY_SECONDS))]
+    return [("WWW-Authenticate", "Bearer")] if status == 401 else []
+
+
 class Answers:
     """Writes JSON responses, each held to its schema."""
 
@@ -81,12 +87,9 @@ def install_error_handlers(app: falcon.App[Request, Response]) -> None:
 
 def _known(req: Request, resp: Response, error: errors.OminixError, params: object) -> None:
     status, body = body_of(error)
-    if status in (429, 503):
-        resp.set_header("Retry-After", str(RETRY_SECONDS))
+    resp.set_headers(headers_of(status))
     if isinstance(error, FINAL):
         resp.set_header("x-should-retry", "false")
-    if status == 401:
-        resp.set_header("WWW-Authenticate", "Bearer")
     _write(resp, status, body)
 
 

@@ -1,9 +1,11 @@
-"""create_app: collaborators in, WSGI application out. Routes stand here and nowhere else."""
+"""create_app: collaborators in, falcon's application out. Routes stand here and nowhere else.
+
+Who may call is asked before (parser, gate): the app itself answers anybody. `http/access` goes around it.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import falcon
 from falcon import Request, Response
@@ -16,31 +18,28 @@ from ominix.api.models import Models
 from ominix.api.transcriptions import Transcriptions
 from ominix.api.translations import Translations
 from ominix.config import MIB
-from ominix.http import access, forms
+from ominix.http import forms
 from ominix.http.admission import Turns
 from ominix.http.answers import Answers, install_error_handlers
 from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
-from ominix.server.gate import Gate
+from ominix.server.gate import Cors, Origins
 from ominix.workers.pool import Pool
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
 
 
 def create_app(
     pool: Pool,
     catalog: Catalog,
     downloads: Downloads,
-    gate: Gate,
+    origins: Origins,
     *,
     strict: bool = False,
     max_upload_bytes: int = 25 * MIB,
     audio_roots: tuple[Path, ...] = (),
-) -> WSGIApplication:
+) -> falcon.App[Request, Response]:
     """`strict`: see Answers. `audio_roots`: folders whose files requests may name."""
     answers = Answers(strict=strict)
-    app: falcon.App[Request, Response] = falcon.App(middleware=[gate])
+    app: falcon.App[Request, Response] = falcon.App(middleware=[Cors(origins)])
     app.req_options.strip_url_path_trailing_slash = True
     app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
     install_error_handlers(app)
@@ -73,4 +72,4 @@ def create_app(
         ),
     )
     app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=max_upload_bytes))
-    return access.recorded(app)
+    return app

@@ -1,96 +1,156 @@
-"""Who may call: Host against DNS rebinding, Origin against other web pages, API keys. Runs before routing."""
+"""Who may call: Host against DNS rebinding, Origin against other web pages, API keys.
+
+The front door (parser.py) asks `Gate.check` as soon as a request's headers are read, before anything of its
+body is stored. `Cors` only writes what browsers want to see on the answers. OPEN_PATHS lists all that is told
+without a key.
+"""
 
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from falcon import Request, Response
 
 from ominix.errors import Forbidden, NotAuthenticated
+from ominix.server import hosts
 
-LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-OPEN_PATHS = ("/", "/health", "/livez", "/openapi.json", "/docs")  # say nothing private
-KEY_HEADERS = ("api-key", "x-api-key")
+# /health then tells its status alone (api/health.py).
+OPEN_PATHS = ("/", "/health", "/livez", "/openapi.json", "/docs")
+READING = ("GET", "HEAD", "OPTIONS")  # these methods start nothing and change nothing
+KEY_HEADERS = ("API_KEY", "X_API_KEY")
+FOREIGN_SITES = ("cross-site", "same-site")  # same-site: another port or a sister domain
+
+
+class Call(NamedTuple):
+    """A request as far as its headers tell. Header names are in capitals with underscores, as in WSGI."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    address: str  # the caller's
+
+
+class Origins:
+    """Which browsers' pages may call and read the answers; "*" in `allowed`: any."""
+
+    def __init__(self, allowed: tuple[str, ...]) -> None:
+        self._allowed = frozenset(allowed)
+
+    def allow(self, origin: str, address: str) -> bool:
+        if origin in self._allowed or "*" in self._allowed:
+            return True
+        # What runs on this machine may call it anyway, so its pages gain nothing.
+        return hosts.is_loopback(address) and hosts.is_local_page(origin)
 
 
 class Gate:
-    """falcon middleware. Empty `keys`: anyone; `hosts` with "*": any name."""
+    """Empty `keys`: anyone; "*" in `names`: any host."""
 
-    def __init__(self, keys: tuple[str, ...], hosts: tuple[str, ...], origins: tuple[str, ...]) -> None:
+    def __init__(self, keys: tuple[str, ...], names: tuple[str, ...], origins: Origins) -> None:
         self._keys = [key.encode() for key in keys]
-        self._hosts = frozenset(host.lower() for host in (*LOOPBACK_NAMES, *hosts))
-        self._origins = frozenset(origins)
+        self._hosts = hosts.own_names() | {name.lower() for name in names}
+        self._origins = origins
 
-    def process_request(self, req: Request, resp: Response) -> None:
-        self._check_host(req)
-        self._check_origin(req, resp)
-        if self._is_preflight(req):
-            self._answer_preflight(resp)
-        elif self._keys and req.path not in OPEN_PATHS:
-            self._check_key(req)
-
-    def _check_host(self, req: Request) -> None:
-        host = _name(req.get_header("Host", default="localhost")).lower()
-        if host not in self._hosts and "*" not in self._hosts:
-            raise Forbidden(
-                f"The host name '{host[:100]}' is not allowed; start the server with "
-                f"--allowed-host {host[:100]} if it is yours.",
-                code="host_not_allowed",
-            )
-
-    def _check_origin(self, req: Request, resp: Response) -> None:
-        origin = req.get_header("Origin")
-        if origin is None:
-            return
-        if origin in self._origins or "*" in self._origins:
-            resp.set_header("Access-Control-Allow-Origin", origin)
-            resp.set_header("Access-Control-Expose-Headers", "x-request-id, Retry-After")
-            resp.append_header("Vary", "Origin")
-        elif self._is_foreign_page(req, origin) and req.method not in ("GET", "HEAD", "OPTIONS"):
-            # It cannot read the answer, but it could make the machine work or change things.
-            raise Forbidden(
-                f"Pages of {origin[:100]} may not call; --allowed-origin at the start allows them.",
-                code="origin_not_allowed",
-            )
-
-    @staticmethod
-    def _is_foreign_page(req: Request, origin: str) -> bool:
-        scheme, _, host = origin.partition("://")
-        return scheme in ("http", "https") and host != req.get_header("Host")
-
-    def _is_preflight(self, req: Request) -> bool:
-        asks = req.get_header("Access-Control-Request-Method") is not None
-        return req.method == "OPTIONS" and asks and bool(self._origins)
-
-    @staticmethod
-    def _answer_preflight(resp: Response) -> None:
-        resp.status = 204
-        resp.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-        resp.set_header("Access-Control-Allow-Headers", "*, Authorization")
-        resp.set_header("Access-Control-Max-Age", "600")
-        resp.complete = True
-
-    def _check_key(self, req: Request) -> None:
-        given = _given_key(req)
+    def check(self, call: Call) -> bool:
+        """Whether the caller may be told everything. Raises Forbidden or NotAuthenticated."""
+        self._check_host(call)
+        self._check_origin(call)
+        if not self._keys:
+            return True
+        given = _given_key(call.headers)
+        if given is not None and self._is_key(given):
+            return True
+        is_open = call.path in OPEN_PATHS and call.method in ("GET", "HEAD")
+        if is_open or _is_preflight(call):
+            return False
         if given is None:
             raise NotAuthenticated(
                 "This server needs an API key: send it as 'Authorization: Bearer KEY'.",
                 code="missing_api_key",
             )
-        matches = [hmac.compare_digest(given.encode(), key) for key in self._keys]  # all, at any time
-        if not any(matches):
-            raise NotAuthenticated("The API key is not one of this server's.")
+        raise NotAuthenticated("The API key is not one of this server's.")
+
+    def _check_host(self, call: Call) -> None:
+        # HTTP/1.0 may leave it out; no browser speaks that.
+        host = hosts.authority(call.headers.get("HOST", "localhost"))
+        if host is None or not self._allows_host(host.name):
+            name = host.name[:100] if host else "?"
+            raise Forbidden(
+                f"The host name '{name}' is not allowed; start the server with "
+                f"--allowed-host {name} if it is yours.",
+                code="host_not_allowed",
+            )
+
+    def _allows_host(self, name: str) -> bool:
+        if self._keys or "*" in self._hosts:
+            return True  # a page that reaches us by a rebound name has no key
+        # Rebinding needs a name that its owner can point elsewhere: no address, no name of the local network.
+        return name in self._hosts or name.endswith(".local") or hosts.is_literal(name)
+
+    def _check_origin(self, call: Call) -> None:
+        """A foreign page cannot read the answer, but it could make the machine work or change things."""
+        if call.method in READING:
+            return
+        origin = call.headers.get("ORIGIN")
+        if origin is None:
+            if call.headers.get("SEC_FETCH_SITE", "").lower() in FOREIGN_SITES:
+                raise _foreign("other sites")
+        elif not (
+            hosts.is_same_origin(origin, call.headers.get("HOST", ""))
+            or self._origins.allow(origin, call.address)
+        ):
+            raise _foreign(origin[:100])
+
+    def _is_key(self, given: str) -> bool:
+        sent = given.encode("latin-1")  # a header's bytes
+        matches = [hmac.compare_digest(sent, key) for key in self._keys]  # all of them, at any time
+        return any(matches)
 
 
-def _given_key(req: Request) -> str | None:
-    scheme, _, value = (req.auth or "").partition(" ")
+def _foreign(page: str) -> Forbidden:
+    return Forbidden(
+        f"Pages of {page} may not call; --allowed-origin at the start allows them.", code="origin_not_allowed"
+    )
+
+
+def _is_preflight(call: Call) -> bool:
+    """Browsers ask so, without a key, whether a page's request would be taken."""
+    return call.method == "OPTIONS" and "ACCESS_CONTROL_REQUEST_METHOD" in call.headers
+
+
+def _given_key(headers: Mapping[str, str]) -> str | None:
+    scheme, _, value = headers.get("AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer" and value.strip():
         return value.strip()
-    return next((v for v in map(req.get_header, KEY_HEADERS) if v), None)
+    return next((headers[name] for name in KEY_HEADERS if headers.get(name)), None)
 
 
-def _name(host: str) -> str:
-    """A Host header without its port; [::1] keeps its brackets."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
+def cors_headers(origins: Origins, origin: str | None, address: str) -> list[tuple[str, str]]:
+    """What lets a page read the answer, a refusal too; none for pages that may not."""
+    if origin is None or not origins.allow(origin, address):
+        return []
+    return [
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Expose-Headers", "x-request-id, Retry-After"),
+        ("Vary", "Origin"),
+    ]
+
+
+class Cors:
+    """falcon middleware: pages of allowed origins may read the answers, and their preflights are answered."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+
+    def process_request(self, req: Request, resp: Response) -> None:
+        headers = cors_headers(self._origins, req.get_header("Origin"), req.remote_addr)
+        for name, value in headers:
+            resp.append_header(name, value)
+        if headers and req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
+            resp.status = 204
+            resp.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
+            resp.set_header("Access-Control-Allow-Headers", "*, Authorization")
+            resp.set_header("Access-Control-Max-Age", "600")
+            resp.complete = True

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from waitress import wasyncore
 
 from ominix.library.downloads import Downloads
-from ominix.server.channels import Acceptor, Dispatcher
+from ominix.server.channels import MAX_PIPELINED
+from ominix.server.connections import FILES_PER_CONNECTION, Acceptor, raise_open_files
+from ominix.server.parser import ABSURD_BYTES, Door
+from ominix.server.threads import Dispatcher
 from ominix.workers.pool import Pool
 
 if TYPE_CHECKING:
@@ -21,11 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ominix.server")
 
-SPARE_THREADS = 16  # for /health, lists and refusals while every job holds a thread
-MAX_CONNECTIONS = 1000
+SPARE_THREADS = 16  # for refusals while every job holds a thread
 MAX_HEADER_BYTES = 32 * 1024
-# Past the app's own limit by so much, waitress stops reading: the disk guard. Below it the app answers.
-BODY_SLACK = 4
+# Of a streamed answer, for a client that reads slowly; then the answer's thread waits. What a plain answer
+# has beyond that lies on the disk.
+MAX_UNSENT_BYTES = 1 << 20
 FLUSH_SECONDS = 5.0  # how long finished answers may take to leave when the server stops
 
 
@@ -35,19 +38,21 @@ class Server:
     def __init__(
         self,
         app: WSGIApplication,
+        door: Door,
         pool: Pool,
         downloads: Downloads,
         *,
         address: tuple[str, int],
-        max_upload_bytes: int,
+        send_timeout_seconds: float,
         drain_seconds: float,
     ) -> None:
         """`pool` and `downloads` are what the app uses: they are waited for, and closed, at the stop."""
         self._app = app
+        self._door = door
         self._pool = pool
         self._downloads = downloads
         self._address = address
-        self._max_upload_bytes = max_upload_bytes
+        self._send_timeout_seconds = send_timeout_seconds
         self._drain_seconds = drain_seconds
         self._stop_at: float | None = None
         self._map: dict[int, Any] = {}  # waitress's own objects by file descriptor
@@ -64,19 +69,20 @@ class Server:
         except OSError:
             listener.close()
             raise
-        dispatcher = Dispatcher()
-        dispatcher.set_thread_count(self._pool.capacity + SPARE_THREADS)
         self._waitress = Acceptor(
             self._app,
+            self._door,
+            self._send_timeout_seconds,
             map=self._map,
             _sock=listener,
             bind_socket=False,
             sockinfo=(family, listener.type, listener.proto, listener.getsockname()),
-            dispatcher=dispatcher,
-            connection_limit=MAX_CONNECTIONS,
-            channel_request_lookahead=1,  # else a waiting request never learns that its client left
+            dispatcher=Dispatcher(self._pool.capacity + SPARE_THREADS),
+            connection_limit=raise_open_files() // FILES_PER_CONNECTION,
+            channel_request_lookahead=MAX_PIPELINED,  # else nobody notices that a client left
             max_request_header_size=MAX_HEADER_BYTES,
-            max_request_body_size=self._max_upload_bytes * BODY_SLACK,
+            max_request_body_size=ABSURD_BYTES,  # the parser knows each endpoint's limit
+            outbuf_high_watermark=MAX_UNSENT_BYTES,
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=True,
             ident="ominix",
@@ -90,10 +96,11 @@ class Server:
             signal.signal(number, self._on_signal)
         while not self._finished():
             wasyncore.loop(timeout=0.5, use_poll=True, map=self._map, count=1)
+            self._waitress.look()
         self._downloads.close()
         self._pool.close()
         self._flush()
-        self._waitress.task_dispatcher.shutdown(timeout=FLUSH_SECONDS)
+        self._waitress.task_dispatcher.shutdown(FLUSH_SECONDS)
         wasyncore.close_all(self._map)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:

@@ -24,7 +24,9 @@ REFUSED = [
     ("--max-upload-mib nan", "nan is not between"),
     ("--memory-gib 0", "0 is not between 0.1 and 1048576 GiB"),
     ("--memory-gib 0.001", "0.001 is not between 0.1"),
-    ("--api-key=", "an API key is not empty"),
+    ("--api-key=", "an API key is visible ASCII"),
+    ("--api-key schlüssel", "an API key is visible ASCII"),
+    ("--send-timeout-seconds 0", "0 is not between 1"),
 ]
 
 

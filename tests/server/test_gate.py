@@ -1,86 +1,168 @@
 from __future__ import annotations
 
+import socket
+
 import pytest
 from falcon import testing
 
+from ominix.errors import Forbidden, NotAuthenticated, OminixError
+from ominix.http import access
 from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
 from ominix.server.app import create_app
-from ominix.server.gate import Gate
+from ominix.server.gate import OPEN_PATHS, Call, Gate, Origins
 from ominix.workers.pool import Pool
 
-
-@pytest.fixture
-def client(tmp_path):
-    pool = Pool(jobs_per_worker=1, stall_seconds=1.0)
-
-    def make(api_keys=(), allowed_hosts=(), allowed_origins=()):
-        gate = Gate(api_keys, allowed_hosts, allowed_origins)
-        app = create_app(pool, Catalog(tmp_path / "models"), Downloads(tmp_path), gate, strict=True)
-        return testing.TestClient(app, headers={"Host": "localhost"})
-
-    yield make
-    pool.close()
+CHAT = "/v1/chat/completions"
+LAN = "10.0.0.7"
 
 
-@pytest.mark.parametrize("host", ["localhost:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST", "my.box:1"])
-def test_loopback_names_and_allowed_hosts_pass(client, host):
-    allowed = client(allowed_hosts=("my.box",))
-    assert allowed.simulate_get("/v1/models", headers={"Host": host}).status_code == 200
+def ask(gate: Gate, method: str = "GET", path: str = "/v1/models", address: str = "127.0.0.1", **headers):
+    """Whether the caller is told everything, or the code of the refusal."""
+    named = {"HOST": "localhost:8080", **headers}
+    try:
+        return gate.check(Call(method, path, named, address))
+    except OminixError as error:
+        assert isinstance(error, (Forbidden, NotAuthenticated))
+        return error.code
 
 
-@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io"])
-def test_other_host_names_are_refused(client, host):
-    answer = client().simulate_get("/v1/models", headers={"Host": host})
-    assert answer.status_code == 403
-    assert answer.json["error"]["code"] == "host_not_allowed"
+def gate(keys=(), names=(), origins=()) -> Gate:
+    return Gate(tuple(keys), tuple(names), Origins(tuple(origins)))
 
 
-def test_a_star_allows_any_host(client):
-    answer = client(allowed_hosts=("*",)).simulate_get("/livez", headers={"Host": "evil.example"})
-    assert answer.status_code == 200
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost:8080", "127.0.0.1", "[::1]:8080", "LOCALHOST", "localhost.", "my.box:1",
+        "192.168.1.20:8080", "[fe80::1]", "10.0.0.1", "studio.local:8080", "host.docker.internal:8080",
+        socket.gethostname(),
+    ],
+)  # fmt: skip
+def test_addresses_and_names_that_no_stranger_can_own_pass(host):
+    assert ask(gate(names=["my.box"]), HOST=host) is True
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "localhost.evil.example", "", "127.0.0.1.nip.io", "[::1].evil.example",
+     "evil.local.example", "localhost:80@evil.example", "[::1"],
+)  # fmt: skip
+def test_other_host_names_are_refused(host):
+    assert ask(gate(), HOST=host) == "host_not_allowed"
+    assert ask(gate(["one"]), path="/", HOST=host) is False or host.count("[") or "@" in host
+
+
+def test_a_star_allows_any_host():
+    assert ask(gate(names=["*"]), HOST="evil.example") is True
+
+
+def test_with_a_key_any_name_is_right():
+    """`--host 0.0.0.0 --api-key KEY`, as the README says, answered everybody 403."""
+    assert ask(gate(["one"]), HOST="my-server.example:8080", AUTHORIZATION="Bearer one") is True
 
 
 @pytest.mark.contract("transport.keys")
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Authorization": "Bearer two"},
-        {"authorization": "bearer  two "},
-        {"api-key": "two"},
-        {"x-api-key": "two"},
+        {"AUTHORIZATION": "Bearer two"},
+        {"AUTHORIZATION": "bearer  two "},
+        {"API_KEY": "two"},
+        {"X_API_KEY": "two"},
     ],
 )
-def test_any_configured_key_in_any_usual_header_passes(client, headers):
-    assert client(api_keys=("one", "two")).simulate_get("/v1/models", headers=headers).status_code == 200
+def test_any_configured_key_in_any_usual_header_passes(headers):
+    assert ask(gate(["one", "two"]), **headers) is True
 
 
 @pytest.mark.parametrize(
     ("headers", "code"),
     [
         ({}, "missing_api_key"),
-        ({"Authorization": "Bearer"}, "missing_api_key"),
-        ({"Authorization": "Basic b25l"}, "missing_api_key"),
-        ({"Authorization": "Bearer three"}, "invalid_api_key"),
-        ({"api-key": "on"}, "invalid_api_key"),
-        ({"Authorization": "Bearer \xe9"}, "invalid_api_key"),
+        ({"AUTHORIZATION": "Bearer"}, "missing_api_key"),
+        ({"AUTHORIZATION": "Basic b25l"}, "missing_api_key"),
+        ({"AUTHORIZATION": "Bearer three"}, "invalid_api_key"),
+        ({"API_KEY": "on"}, "invalid_api_key"),
+        ({"AUTHORIZATION": "Bearer \xe9"}, "invalid_api_key"),
     ],
 )
-def test_a_missing_or_wrong_key_is_401(client, headers, code):
-    answer = client(api_keys=("one",)).simulate_get("/v1/models", headers=headers)
-    assert answer.status_code == 401
-    assert answer.json["error"]["code"] == code
-    assert answer.json["error"]["type"] == "authentication_error"
+def test_a_missing_or_wrong_key_is_refused(headers, code):
+    assert ask(gate(["one"]), **headers) == code
 
 
-def test_health_needs_no_key(client):
-    assert client(api_keys=("one",)).simulate_get("/health").status_code == 200
+def test_what_is_told_without_a_key():
+    """The list: these paths when they are read, nothing else. /health tells its status alone."""
+    keyed = gate(["one"])
+    assert OPEN_PATHS == ("/", "/health", "/livez", "/openapi.json", "/docs")
+    for path in OPEN_PATHS:
+        assert ask(keyed, path=path) is False
+        assert ask(keyed, path=path, method="HEAD") is False
+        assert ask(keyed, path=path, method="POST") == "missing_api_key"
+        assert ask(keyed, path=path, AUTHORIZATION="Bearer one") is True
+    for path in ("/v1/models", "/health/x", "/docs2", "/v1", CHAT, "*"):
+        assert ask(keyed, path=path) == "missing_api_key"
 
 
 @pytest.mark.contract("transport.keys")
-def test_any_key_is_fine_while_none_is_configured(client):
-    answer = client().simulate_get("/v1/models", headers={"Authorization": "Bearer sk-whatever"})
-    assert answer.status_code == 200
+def test_any_key_is_fine_while_none_is_configured():
+    assert ask(gate(), AUTHORIZATION="Bearer sk-whatever") is True
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"ORIGIN": "https://page.example"},
+        {"ORIGIN": "null"},  # sandboxed frames, redirects, forms without a referrer
+        {"ORIGIN": "HTTP://LOCALHOST:8080"},
+        {"ORIGIN": "http://localhost:8080.evil.example"},
+        {"ORIGIN": "chrome-extension://abc"},
+        {"ORIGIN": ""},
+        {"ORIGIN": "http://localhost:8080, https://page.example"},
+        {"SEC_FETCH_SITE": "cross-site"},
+        {"SEC_FETCH_SITE": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH", "BREW"])
+def test_a_foreign_page_may_start_and_change_nothing(headers, method):
+    assert ask(gate(), method, CHAT, **headers) == "origin_not_allowed"
+    assert ask(gate(), "GET", **headers) is True  # it cannot read the answer
+    assert ask(gate(origins=["*"]), method, CHAT, ORIGIN="null") is True
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"ORIGIN": "http://localhost:8080"},
+        {"ORIGIN": "http://localhost:8080", "SEC_FETCH_SITE": "same-origin"},
+        {"SEC_FETCH_SITE": "none"},
+        {"ORIGIN": "https://app.example", "SEC_FETCH_SITE": "cross-site"},
+    ],
+)
+def test_its_own_pages_allowed_ones_and_programs_may(headers):
+    assert ask(gate(origins=["https://app.example"]), "POST", CHAT, address=LAN, **headers) is True
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "app://-", "tauri://localhost", "file://"])
+def test_desktop_apps_and_pages_of_localhost_may_call_on_loopback(origin):
+    assert ask(gate(), "POST", CHAT, ORIGIN=origin, SEC_FETCH_SITE="same-site") is True
+    assert ask(gate(), "POST", CHAT, address=LAN, ORIGIN=origin) == "origin_not_allowed"
+
+
+@pytest.fixture
+def client(tmp_path):
+    pool = Pool(jobs_per_worker=1, stall_seconds=1.0)
+
+    def make(*allowed):
+        app = create_app(
+            pool, Catalog(tmp_path / "models"), Downloads(tmp_path), Origins(allowed), strict=True
+        )
+        app = access.recorded(app)
+        return testing.TestClient(app, headers={"Host": "localhost"})
+
+    yield make
+    pool.close()
 
 
 @pytest.mark.contract("transport.cors")
@@ -89,22 +171,14 @@ def test_cors_is_off_by_default(client):
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_a_foreign_page_may_not_post(client):
-    answer = client().simulate_post("/v1/chat/completions", headers={"Origin": "https://page.example"})
-    assert answer.json["error"]["code"] == "origin_not_allowed"
-    same = {"Origin": "http://localhost:8080", "Host": "localhost:8080"}
-    assert client().simulate_post("/v1/chat/completions", headers=same).status_code == 415
-
-
 @pytest.mark.contract("transport.cors")
-def test_an_allowed_origin_gets_its_headers_and_preflight(client):
-    allowed = client(allowed_origins=("https://page.example",), api_keys=("one",))
-    origin = {"Origin": "https://page.example"}
-    answer = allowed.simulate_get("/livez", headers=origin)
-    assert answer.headers["access-control-allow-origin"] == "https://page.example"
-    preflight = allowed.simulate_options(
-        "/v1/chat/completions", headers={**origin, "Access-Control-Request-Method": "POST"}
-    )
+@pytest.mark.parametrize("origin", ["https://page.example", "tauri://localhost"])
+def test_an_allowed_origin_gets_its_headers_and_preflight(client, origin):
+    allowed = client("https://page.example")
+    headers = {"Origin": origin}
+    answer = allowed.simulate_get("/livez", headers=headers)
+    assert answer.headers["access-control-allow-origin"] == origin
+    preflight = allowed.simulate_options(CHAT, headers={**headers, "Access-Control-Request-Method": "POST"})
     assert preflight.status_code == 204
     assert "POST" in preflight.headers["access-control-allow-methods"]
     other = allowed.simulate_get("/livez", headers={"Origin": "https://other.example"})
