@@ -19,7 +19,7 @@ from ominix.wire.jobs import ChatJob
 from ominix.wire.outbox import OutboxFull
 from ominix.workers import ordered_lock
 from ominix.workers.pool import MAX_WORKERS, Pool, Residency
-from ominix.workers.process import LOAD_SECONDS, Observer
+from ominix.workers.process import LOAD_SECONDS, Observer, WorkerProcess
 from ominix.workers.stream import Stream
 
 MODELS = tuple("abcdef")
@@ -100,8 +100,6 @@ class World:
 
     def check_workers(self) -> None:
         living = [process for process in self.processes if process.lives]
-        for worker in self.pool._workers.values():
-            assert worker.name not in PINNED or "unloaded" not in (worker.end_reason or "")
         assert len(living) <= MAX_WORKERS, [process.name for process in living]
         assert len({process.name for process in living}) == len(living), "two workers for one model"
         for process in living:
@@ -194,6 +192,7 @@ class SimulatedProcess:
         return not self.ended and not self.asked_to_die
 
     def start(self, observer: Observer) -> None:
+        assert isinstance(observer, WorkerProcess)
         assert not ordered_lock.held()
         self._world.check_workers()
         self._observer = observer
@@ -295,6 +294,7 @@ class SimulatedProcess:
             if not self.asked_to_die:
                 self.truths.append(cause)
             self._observer.on_end(cause)
+            assert self.name not in PINNED or "unloaded" not in (self._observer.end_reason or "")
 
     def true_reason(self, message: str) -> str:
         """The reason in what a job of this process was told; it must be true of the process."""
