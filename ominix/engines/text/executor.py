@@ -129,11 +129,11 @@ class Executor:
             self._fork_caches[fork] = copy.deepcopy(caches)
 
     def _token(self, response: GenerationBatch.Response) -> Token:
-        row, finish = self._rows[response.uid], response.finish_reason
+        row = self._rows[response.uid]
         logprobs: tuple[tuple[int, float], ...] = ()
-        if row.recorder and finish != "stop":  # a stop token is not part of the answer
+        if row.recorder:
             logprobs = tuple(row.recorder.likeliest(response.token, row.sequence.top_logprobs or 0))
-        if finish is not None:
+        if response.finish_reason is not None:
             del self._rows[row.uid]
             self._prefixes.put(response.all_tokens or [], response.prompt_cache or [])
-        return Token(row.sequence.id, int(response.token), finish, logprobs)
+        return Token(row.sequence.id, int(response.token), response.finish_reason, logprobs)

@@ -48,6 +48,7 @@ class _Row:
     sequence: Sequence
     left: int  # prompt tokens that its caches lack: above 1 it is in prefill
     held: bool = False  # the executor holds caches of it
+    forks: Collection[Sequence] = ()  # until its prefill ends
 
 
 class Scheduler:
@@ -58,7 +59,6 @@ class Scheduler:
         self._most_sequences = most_sequences
         self._waiting: dict[int, _Row] = {}  # in the order in which they join
         self._running: dict[int, _Row] = {}
-        self._forks: dict[int, list[Sequence]] = {}  # of sequences whose prefill has not ended, by their id
         self._leaving: list[int] = []
         self._arrived_at: float | None = None  # the last arrival since the last step
 
@@ -70,15 +70,12 @@ class Scheduler:
         self, sequence: Sequence, saved_tokens: int, now: float, forks: Collection[Sequence] = ()
     ) -> None:
         """`saved_tokens`: how many of the prompt's tokens need no prefill, as far as is known."""
-        self._waiting[sequence.id] = _Row(sequence, len(sequence.tokens) - saved_tokens)
-        if forks:
-            self._forks[sequence.id] = list(forks)
+        self._waiting[sequence.id] = _Row(sequence, len(sequence.tokens) - saved_tokens, forks=forks)
         self._arrived_at = now
 
     def leave(self, sequence_ids: Iterable[int]) -> None:
         """Forget them; unknown ids are ignored. Before its first token a sequence leaves with its forks."""
         for sequence_id in sequence_ids:
-            self._forks.pop(sequence_id, None)
             row = self._running.pop(sequence_id, None) or self._waiting.pop(sequence_id, None)
             if row and row.held:
                 self._leaving.append(sequence_id)
@@ -131,7 +128,7 @@ class Scheduler:
         """The row's caches hold the prompt up to there: how many tokens more than before."""
         before, row.left = row.left, len(row.sequence.tokens) - place
         if row.left <= 1:
-            forks = self._forks.pop(row.sequence.id, [])
+            forks, row.forks = row.forks, ()
             self._waiting = {fork.id: _Row(fork, 1, held=True) for fork in forks} | self._waiting
         return before - row.left
 

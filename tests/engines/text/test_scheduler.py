@@ -215,6 +215,16 @@ def test_a_short_prompt_does_not_wait_for_a_long_one_in_prefill():
     assert life.finished == [2, 1]
 
 
+def test_long_prompts_are_prefilled_one_after_the_other():
+    life = Life()
+    life.add(sequence(1, 9000))
+    life.add(sequence(2, 8000))
+    while not life.finished:
+        life.step()
+
+    assert life.executor.rows[2].place < 4000
+
+
 def test_short_prompts_without_end_do_not_keep_a_long_one_waiting():
     life = Life()
     for number in range(300):
@@ -246,14 +256,14 @@ def test_who_needs_all_memory_waits_for_those_that_run_and_is_not_passed():
 
 def test_forks_join_where_the_prefill_of_their_prompt_ends():
     life = Life()
-    life.add(sequence(1, 40, 5, forks=(2, 3)))
-    life.add(sequence(4))
+    life.add(sequence(1, 3000, 5, forks=(2, 3)))
+    life.add(sequence(4, 2900))
     plans = []
     while len(life.joined) < 4:
         plans.append(life.step())
 
-    assert [[each.id for each in plan.joins] for plan in plans if plan.joins] == [[1, 4], [2, 3]]
-    assert {each.choice for each in plans[-1].joins} == {1, 2}
+    assert [[each.id for each in plan.joins] for plan in plans if plan.joins] == [[1], [2, 3, 4]]
+    assert [each.choice for each in plans[-1].joins] == [1, 2, 0]
 
 
 def test_a_fork_that_is_cancelled_frees_what_is_held_for_it():
@@ -293,6 +303,17 @@ def test_nobody_waits_for_others_when_the_batch_is_full_or_something_runs():
 
     assert life.waits == []
     assert len(life.joined) == MOST_SEQUENCES
+
+
+def test_who_has_waited_through_a_step_does_not_wait_again():
+    slow = Scheduler(5.0, fits)
+    slow.add(sequence(1, 1, 1), 0, now=0.0)
+    plan = slow.plan(1.0)
+    slow.add(sequence(2, 1, MEMORY_TOKENS), 0, now=1.0)  # no memory beside the first
+    slow.learn(plan, Outcome({1: 0}, {1: 1}), seconds=0.001)
+    slow.learn(slow.plan(1.001), Outcome({}, {}, (Token(1, 7, "length"),)), seconds=0.001)
+
+    assert [each.id for each in slow.plan(1.002).joins] == [2]
 
 
 @pytest.mark.parametrize(("token_seconds", "most"), [(0.001, 0.0005), (5.0, 0.01)])

@@ -99,6 +99,7 @@ def test_choices_of_a_job_differ_and_are_counted_together(chat):
     assert len({tuple(tokens(events, i)) for i in range(3)}) == 3
     written = sum(len(tokens(events, i)) for i in range(3))
     assert done(events).completion_tokens >= written
+    assert done(events).cached_tokens == 0  # the prompt was new; that two choices shared it is no saving
     assert sum(isinstance(e, ChatDone) for e in events) == 1
 
 
