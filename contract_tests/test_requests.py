@@ -95,9 +95,9 @@ def test_roles(shared_server):
     assert said(answer) == "five"
     assert answer[2]["usage"]["prompt_tokens"] == 6
     assert refusal(turns(shared_server, [{"role": "bot", "content": "x"}]))[:2] == (400, "messages[0].role")
-    merged, *others = job(messages=messages).messages
-    assert merged == {"role": "system", "content": "one\n\nthree"}
-    assert [turn["role"] for turn in others] == ["user", "assistant", "tool"]
+    given = [(each["role"], each["content"]) for each in messages]
+    assert [(message.role, message.content) for message in job(messages=messages).messages] == given
+    assert job(messages=messages).messages[-1].tool_call_id == "1"
 
 
 def job(**fields) -> ChatJob:
@@ -125,7 +125,7 @@ def test_content_in_every_form(shared_server):
     assert said(turns(shared_server, [{"role": "user", "content": parts}])) == "twofold"
     before = [{"role": "assistant"}, {"role": "assistant", "content": None}, {"role": "user", "content": ""}]
     assert said(turns(shared_server, [*before, {"role": "user", "content": "say x"}])) == "x"
-    assert [turn["content"] for turn in job(messages=before).messages] == ["", "", ""]
+    assert [message.content for message in job(messages=before).messages] == ["", "", ""]
     for part in (IMAGE, {"type": "input_audio", "input_audio": {}}, {"type": "file", "file": {}}):
         found = refusal(turns(shared_server, [{"role": "user", "content": [parts[0], part]}]))
         assert found[:2] == (400, "messages[0].content[1].type")
@@ -141,6 +141,7 @@ def test_earlier_tool_calls_are_taken(shared_server, arguments):
         {"role": "tool", "tool_call_id": "1", "content": "say done"},
     ]
     assert said(turns(shared_server, messages)) == "done"
+    assert [message.tool_calls for message in job(messages=messages).messages] == [None, (call,), None]
 
 
 @pytest.mark.contract("chat.max-tokens", "chat.answer.finish")

@@ -20,7 +20,7 @@ from hub import Hub
 
 from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.events import Delta
-from ominix.wire.jobs import ChatJob
+from ominix.wire.jobs import ChatJob, Message
 from ominix.workers.pool import Pool
 from ominix.workers.stream import Stream
 
@@ -32,7 +32,7 @@ def scripted(name: str, path: str = "", size_bytes: int = 0) -> Loadable:
 
 
 def chat(prompt: str, max_tokens: int = 3) -> ChatJob:
-    return ChatJob(messages=({"role": "user", "content": prompt},), max_tokens=max_tokens)
+    return ChatJob(messages=(Message("user", prompt),), max_tokens=max_tokens)
 
 
 def drain(stream: Stream, seconds: float = 20.0) -> list:

@@ -28,11 +28,11 @@ from mlx_lm.generate import BatchGenerator  # noqa: E402
 
 from ominix.cpu import threads  # noqa: E402
 from ominix.engines import memory  # noqa: E402
-from ominix.engines.text import text_engine, text_model  # noqa: E402
+from ominix.engines.text import prompts, text_engine, text_model  # noqa: E402
 from ominix.engines.text.text_engine import TextEngine  # noqa: E402
 from ominix.engines.text.text_model import TextModel  # noqa: E402
 from ominix.wire.events import Delta  # noqa: E402
-from ominix.wire.jobs import ChatJob, Sampling  # noqa: E402
+from ominix.wire.jobs import ChatJob, Message, Sampling  # noqa: E402
 
 HOME = Path(os.environ.get("OMINIX_HOME", Path.home() / ".ominix"))
 TOKENS = 24  # of an answer
@@ -41,7 +41,7 @@ TOKENS = 24  # of an answer
 def job(words: int, salt: str) -> ChatJob:
     """About `words` tokens of prompt that no other job begins with."""
     text = f"{salt} " + "word " * words
-    return ChatJob(({"role": "user", "content": text},), Sampling(temperature=0), max_tokens=TOKENS)
+    return ChatJob((Message("user", text),), Sampling(temperature=0), max_tokens=TOKENS)
 
 
 def through_engine(engine: TextEngine, jobs: list[ChatJob]) -> tuple[float, float]:
@@ -59,9 +59,10 @@ def through_engine(engine: TextEngine, jobs: list[ChatJob]) -> tuple[float, floa
 def direct(model: TextModel, jobs: list[ChatJob]) -> tuple[float, float]:
     """The same through BatchGenerator, as mlx-lm's own server calls it."""
     begun, first = time.perf_counter(), 0.0
-    prompts = [model.prompt_tokens(model.tokenizer, list(each.messages)) for each in jobs]
+    messages = [prompts.template_messages(each.messages) for each in jobs]
+    tokens = [model.prompt_tokens(model.tokenizer, each) for each in messages]
     generator = BatchGenerator(model.model)
-    uids = generator.insert(prompts, [each.max_tokens or TOKENS for each in jobs])
+    uids = generator.insert(tokens, [each.max_tokens or TOKENS for each in jobs])
     words = {uid: model.tokenizer.detokenizer for uid in uids}  # noqa: C420
     left = len(uids)
     while left:
@@ -108,8 +109,8 @@ def turns(model: TextModel, words: int) -> None:
     cold_job = job(words, "history")
     cold, _ = through_engine(engine, [cold_job])
     # an answer that the client has edited: only the prompt is the same
-    follow = (*cold_job.messages, {"role": "assistant", "content": "So many words!"})
-    again = (*follow, {"role": "user", "content": "And what do you make of it?"})
+    follow = (*cold_job.messages, Message("assistant", "So many words!"))
+    again = (*follow, Message("user", "And what do you make of it?"))
     warm, _ = through_engine(engine, [ChatJob(again, Sampling(temperature=0), max_tokens=4)])
     print(
         f"second turn after {words} words: first token {warm:.2f} s, cold {cold:.2f} s: {warm / cold:.0%}",

@@ -30,7 +30,8 @@ TESTS = {
     "gate": "tests/server/test_gate.py",
     "bodies": "tests/http/test_bodies.py",
     "catalog": "tests/library/test_catalog.py",
-    "chat": "tests/api/test_completion.py",
+    "chat": "tests/api/test_chat_completions.py",
+    "prompts": "tests/engines/text/test_prompts.py",
 }
 # file: name of the break [tests, and words of their names]
 #     the text
@@ -186,49 +187,49 @@ http/sse.py: proxies may keep the stream [server openai_s_shape]
 http/sse.py: caches may keep the stream [server openai_s_shape]
     resp.set_header("Cache-Control", "no-cache")
     pass
-api/completion.py: one id for all answers [requests id_of_its_own]
+api/chat_completions.py: one id for all answers [requests id_of_its_own]
     f"chatcmpl-{uuid.uuid4().hex}"
     "chatcmpl-1"
-api/completion.py: created is no integer [python chat_completion]
+api/chat_completions.py: created is no integer [python chat_completion]
     "created": int(time.time()),
     "created": time.time(),
-api/completion.py: another model's name [python chat_completion]
+api/chat_completions.py: another model's name [python chat_completion]
     "model": model,
     "model": "ominix",
-api/completion.py: no refusal field [shapes every_field]
+api/chat_completions.py: no refusal field [shapes every_field]
     "content": "".join(choice.content), "refusal": None}
     "content": "".join(choice.content)}
-api/completion.py: always stop [requests newer_name]
+api/chat_completions.py: always stop [requests newer_name]
     "finish_reason": choice.finish_reason,
     "finish_reason": "stop",
-api/completion.py: the total is not the sum [python chat_completion]
+api/chat_completions.py: the total is not the sum [python chat_completion]
     "total_tokens": done.prompt_tokens + done.completion_tokens,
     "total_tokens": done.completion_tokens,
-api/completion.py: no cached tokens [shapes every_field]
+api/chat_completions.py: no cached tokens [shapes every_field]
     "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
     "prompt_tokens_details": {},
-api/completion.py: thoughts in the answer [requests thoughts]
+api/conversation.py: thoughts in the answer [requests thoughts]
     (choice.reasoning if event.reasoning else choice.content).append(event.text)
     choice.content.append(event.text)
-api/completion.py: thoughts in the stream [requests thoughts]
+api/chat_completions.py: thoughts in the stream [requests thoughts]
     if event.reasoning:
     if False:
-api/completion.py: no role [server openai_s_shape]
+api/chat_completions.py: no role [server openai_s_shape]
     opening = {"role": "assistant", "content": "", "refusal": None}
     opening = {"content": "", "refusal": None}
-api/completion.py: text in the last chunk [python a_stream]
+api/chat_completions.py: text in the last chunk [python a_stream]
     return [self._chunk(event.index, {}, finish_reason=event.reason)]
     return [self._chunk(event.index, {"content": ""}, finish_reason=event.reason)]
-api/completion.py: the stream never says why it ends [python a_stream]
+api/chat_completions.py: the stream never says why it ends [python a_stream]
     return [self._chunk(event.index, {}, finish_reason=event.reason)]
     return [self._chunk(event.index, {})]
-api/completion.py: usage unasked [chat without_include]
+api/chat_completions.py: usage unasked [chat without_include]
     return {**chunk, "usage": usage} if self._include_usage else chunk
     return {**chunk, "usage": usage}
-api/completion.py: usage asked for and missing in most chunks [server openai_s_shape]
+api/chat_completions.py: usage asked for and missing in most chunks [server openai_s_shape]
     return {**chunk, "usage": usage} if self._include_usage else chunk
     return {**chunk, "usage": usage} if usage else chunk
-api/completion.py: no bytes of a token [requests logprobs]
+api/chat_completions.py: no bytes of a token [requests logprobs]
     "logprob": entry.logprob,⏎        "bytes": list(entry.token_bytes),
     "logprob": entry.logprob,⏎        "bytes": None,
 api/transcript.py: text in quotes [python every_format]
@@ -258,18 +259,18 @@ api/transcriptions.py: [DONE] after a transcript [transcriptions sums_up]
 api/chat_completions.py: max_tokens wins [requests newer_name]
     fields.get("max_completion_tokens", fields.get("max_tokens"))
     fields.get("max_tokens", fields.get("max_completion_tokens"))
-api/chat_completions.py: system turns are lost [requests roles]
-    if system else []
-    if False else []
-api/chat_completions.py: developer is a role of its own [requests roles]
-    role = "system" if given["role"] == "developer" else given["role"]
-    role = given["role"]
-api/chat_completions.py: parts are joined by spaces [requests content_in]
-    content = "".join(part["text"] for part in content)
-    content = " ".join(part["text"] for part in content)
-api/chat_completions.py: missing content stays missing [requests content_in]
-    content = given.get("content") or ""
-    content = given.get("content")
+engines/text/prompts.py: system turns are lost [prompts one_system]
+    .join(system)}] if system else []
+    .join(system)}] if False else []
+engines/text/prompts.py: developer is a role of its own [prompts one_system]
+    "system" if message.role == "developer" else message.role
+    message.role
+engines/text/prompts.py: parts are joined by spaces [prompts one_text]
+    "".join(message.content)
+    " ".join(message.content)
+api/conversation.py: missing content stays missing [requests content_in]
+    content, calls = given.get("content") or "", given
+    content, calls = given.get("content"), given
 api/chat_completions.py: one choice, whatever n says [requests so_many]
     n=int(fields["n"]),
     n=1,

@@ -1,20 +1,29 @@
-"""POST /v1/chat/completions"""
+"""POST /v1/chat/completions, in both directions.
+
+In: a checked request, as a job. Out: the job's events as OpenAI's objects, chunks of a stream or one answer.
+"""
 
 from __future__ import annotations
 
+import time
+import uuid
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from falcon import Request, Response
 
-from ominix.api.completion import Completion
+from ominix.api import conversation
 from ominix.http import access, bodies, sse
 from ominix.http.admission import Turns
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
+from ominix.wire.events import ChatDone, Delta, Event, Finished, Started, TokenLogprob
 from ominix.wire.jobs import ChatJob, Sampling
 from ominix.workers.pool import Pool
+
+FINGERPRINT = "fp_ominix"
 
 
 class ChatCompletions:
@@ -39,11 +48,11 @@ class ChatCompletions:
             )
             listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
-            sse.answer(resp, listener, lambda event: self._messages(completion, event))
+            sse.answer(resp, listener, lambda event: self._frames(completion, event))
         else:
             self._answers.send(resp, "chat_completion", completion.collected(listener))
 
-    def _messages(self, completion: Completion, event: Any) -> list[bytes]:
+    def _frames(self, completion: Completion, event: Event) -> list[bytes]:
         chunks = completion.chunks(event)
         return [sse.message(self._answers.event("chat_completion_chunk", chunk)) for chunk in chunks]
 
@@ -53,7 +62,7 @@ def chat_job(fields: JsonObject) -> ChatJob:
     stop = fields.get("stop", [])
     limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
     return ChatJob(
-        messages=_messages(fields["messages"]),
+        messages=conversation.messages(fields["messages"]),
         sampling=_sampling(fields),
         max_tokens=None if limit is None else int(limit),
         stop=(stop,) if isinstance(stop, str) else tuple(stop),
@@ -87,19 +96,95 @@ def _sampling(fields: JsonObject) -> Sampling:
     )
 
 
-def _messages(given: list[JsonObject]) -> tuple[JsonObject, ...]:
-    """Plain messages for a chat template: system turns merged into one at the front, parts joined."""
-    plain = [_message(m) for m in given]
-    system = [m["content"] for m in plain if m["role"] == "system"]
-    others = [m for m in plain if m["role"] != "system"]
-    head = [{"role": "system", "content": "\n\n".join(system)}] if system else []
-    return (*head, *others)
+class Completion:
+    """One request's answer in the making. `model` is echoed as the client wrote it."""
+
+    def __init__(self, model: str, n: int, *, logprobs: bool, include_usage: bool) -> None:
+        self._n = n
+        self._logprobs = logprobs
+        self._include_usage = include_usage
+        self._head = {
+            "id": f"chatcmpl-{uuid.uuid4().hex}",
+            "created": int(time.time()),
+            "model": model,
+            "system_fingerprint": FINGERPRINT,
+        }
+
+    def collected(self, events: Iterable[Event]) -> dict[str, Any]:
+        """The `chat_completion` object."""
+        choices, done = conversation.collected(events, self._n)
+        listed = [self._choice(index, choice) for index, choice in enumerate(choices)]
+        return {**self._head, "object": "chat.completion", "choices": listed, "usage": _usage(done)}
+
+    def _choice(self, index: int, choice: conversation.Choice) -> dict[str, Any]:
+        message = {"role": "assistant", "content": "".join(choice.content), "refusal": None}
+        reasoning = "".join(choice.reasoning)
+        if reasoning:
+            message |= {"reasoning_content": reasoning, "reasoning": reasoning}
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self._logprobs_of(choice.logprobs),
+            "finish_reason": choice.finish_reason,
+        }
+
+    def _logprobs_of(self, entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:
+        return (
+            {"content": [_logprob(entry) for entry in entries], "refusal": None} if self._logprobs else None
+        )
+
+    def chunks(self, event: Event) -> list[dict[str, Any]]:
+        """The `chat_completion_chunk` objects that an event becomes."""
+        if isinstance(event, Started):
+            opening = {"role": "assistant", "content": "", "refusal": None}
+            return [self._chunk(index, opening) for index in range(self._n)]
+        if isinstance(event, Delta):
+            delta = {"content": event.text}
+            if event.reasoning:
+                delta = {"reasoning_content": event.text, "reasoning": event.text}
+            return [self._chunk(event.index, delta, logprobs=event.logprobs)]
+        if isinstance(event, Finished):
+            return [self._chunk(event.index, {}, finish_reason=event.reason)]
+        if isinstance(event, ChatDone) and self._include_usage:
+            return [self._with_choices([], _usage(event))]
+        return []
+
+    def _chunk(
+        self,
+        index: int,
+        delta: dict[str, Any],
+        *,
+        finish_reason: str | None = None,
+        logprobs: Sequence[TokenLogprob] = (),
+    ) -> dict[str, Any]:
+        choice = {
+            "index": index,
+            "delta": delta,
+            "logprobs": self._logprobs_of(logprobs) if logprobs else None,
+            "finish_reason": finish_reason,
+        }
+        return self._with_choices([choice], None)
+
+    def _with_choices(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> dict[str, Any]:
+        chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
+        return {**chunk, "usage": usage} if self._include_usage else chunk
 
 
-def _message(given: JsonObject) -> JsonObject:
-    content = given.get("content") or ""
-    if isinstance(content, list):
-        content = "".join(part["text"] for part in content)
-    role = "system" if given["role"] == "developer" else given["role"]
-    kept = {k: given[k] for k in ("name", "tool_calls", "tool_call_id") if given.get(k) is not None}
-    return {"role": role, "content": content, **kept}
+def _usage(done: ChatDone) -> dict[str, Any]:
+    return {
+        "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens,
+        "total_tokens": done.prompt_tokens + done.completion_tokens,
+        "prompt_tokens_details": {"cached_tokens": done.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": done.reasoning_tokens},
+    }
+
+
+def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+    top = [{"token": t.token, "logprob": t.logprob, "bytes": list(t.token_bytes)} for t in entry.top]
+    return {
+        "token": entry.token,
+        "logprob": entry.logprob,
+        "bytes": list(entry.token_bytes),
+        "top_logprobs": top,
+    }

@@ -36,7 +36,7 @@ from ominix.wire.events import (
     TranscriptionDone,
     Word,
 )
-from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, TranscriptionJob, close_descriptors_of
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, Message, TranscriptionJob, close_descriptors_of
 
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
@@ -165,7 +165,7 @@ class Scripted:
             segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature, words=words)
             return [segment, TranscriptionDone(text, job.language or "English", 1.0)]
         reason = "length" if script.emitted >= script.limit else "stop"
-        prompt_tokens = sum(len(str(m.get("content") or "").split()) for m in job.messages)
+        prompt_tokens = sum(len(_text(message).split()) for message in job.messages)
         done = ChatDone(prompt_tokens, script.emitted * job.n)
         return [*(Finished(reason, index) for index in range(job.n)), done]
 
@@ -179,10 +179,14 @@ def _words_of(text: str) -> Iterator[Word]:
 
 def _prompt(job: Job) -> str:
     if isinstance(job, ChatJob):
-        return str(job.messages[-1].get("content") or "hello")
+        return _text(job.messages[-1]) or "hello"
     if not os.fstat(job.audio).st_size:
         raise JobRefused("the file is empty", param="file", code="invalid_audio_format")
     return job.context or "hello"
+
+
+def _text(message: Message) -> str:
+    return "".join(message.content)  # of a text's letters or of its parts
 
 
 def _limit(job: Job) -> int:

@@ -30,10 +30,20 @@ class Sampling(Struct, frozen=True, array_like=True):
     repetition_penalty: float = 1.0
 
 
+class Message(Struct, frozen=True, array_like=True):
+    """One message of a conversation, as the client sent it."""
+
+    role: str
+    content: str | tuple[str, ...] = ""  # a text, or the texts of its parts
+    name: str | None = None
+    tool_calls: tuple[dict[str, Any], ...] | None = None
+    tool_call_id: str | None = None
+
+
 class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     """A conversation to continue. Events: Started, then Delta and Finished per choice, then ChatDone."""
 
-    messages: tuple[dict[str, Any], ...]  # role and content as strings, developer already system
+    messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     max_tokens: int | None = None  # None: not asked for; DEFAULT_MAX_TOKENS or what the context holds
     stop: tuple[str, ...] = ()

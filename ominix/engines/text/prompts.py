@@ -1,8 +1,13 @@
-"""A job's messages as prompt tokens, or the reason why they cannot be."""
+"""Prompts: a job's messages in, prompt tokens out, or the reason why they cannot be.
+
+What chat templates expect of messages is known here and nowhere else.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jinja2 import TemplateError
@@ -10,7 +15,7 @@ from jinja2 import TemplateError
 from ominix.engines.text.prefix_cache import common
 from ominix.engines.text.text_model import TextModel
 from ominix.errors import JobRefused
-from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Message
 
 # What the engine itself tells a template; a client that set these would break the prompt.
 _RESERVED = {"add_generation_prompt", "continue_final_message", "tokenize", "chat_template", "messages"}
@@ -32,16 +37,39 @@ def prompt(model: TextModel, job: ChatJob) -> Prompt:
             code="unsupported_value",
         )
     _check_parameters(model, job)
-    tokens = _rendered(model, job, list(job.messages))
+    tokens = _rendered(model, job, template_messages(job.messages))
     if not tokens:
         raise JobRefused("the messages make an empty prompt", param="messages")
     return Prompt(tuple(tokens), _max_tokens(model, job, len(tokens)), _opens_reasoning(model, tokens))
 
 
+def template_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    """As templates want them: one system message at most, which comes first, and each content one text."""
+    plain = [_plain(message) for message in messages]
+    system = [message["content"] for message in plain if message["role"] == "system"]
+    head = [{"role": "system", "content": "\n\n".join(system)}] if system else []
+    return [*head, *(message for message in plain if message["role"] != "system")]
+
+
+def _plain(message: Message) -> dict[str, Any]:
+    """Templates ask whether a field is there: those that the client left out stay out."""
+    plain: dict[str, Any] = {
+        "role": "system" if message.role == "developer" else message.role,
+        "content": "".join(message.content),
+    }
+    if message.name is not None:
+        plain["name"] = message.name
+    if message.tool_calls is not None:
+        plain["tool_calls"] = list(message.tool_calls)
+    if message.tool_call_id is not None:
+        plain["tool_call_id"] = message.tool_call_id
+    return plain
+
+
 def boundaries(model: TextModel, job: ChatJob, tokens: tuple[int, ...]) -> tuple[int, ...]:
     """Up to where other prompts will be the same: this conversation's next one, and other
     conversations with the same system message. Places in `tokens`, ascending."""
-    messages = list(job.messages)
+    messages = template_messages(job.messages)
     system = [message for message in messages if message["role"] == "system"]
     turn = [{"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}]
     others = [messages + turn] + ([[*system, {"role": "user", "content": ""}]] if system else [])
@@ -66,7 +94,7 @@ def _check_parameters(model: TextModel, job: ChatJob) -> None:
         raise JobRefused(f"max_tokens is {job.max_tokens}; the least is 1", param="max_tokens")
 
 
-def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, str]]) -> list[int]:
+def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, Any]]) -> list[int]:
     try:
         return model.prompt_tokens(model.tokenizer, messages, **job.template_options)
     except (TemplateError, TypeError, ValueError, KeyError) as error:

@@ -10,7 +10,7 @@ from tiny_chat import run, said, text, tokens
 
 from ominix.engines.text.prefix_cache import PrefixCache
 from ominix.wire.events import ChatDone
-from ominix.wire.jobs import ChatJob, Sampling
+from ominix.wire.jobs import ChatJob, Message, Sampling
 
 LETTERS = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})
 GREEDY = Sampling(temperature=0, logit_bias={tiny_chat.END: -100})
@@ -93,14 +93,14 @@ def test_the_same_question_again_reads_next_to_nothing(folders, kind):
 @pytest.mark.parametrize("kind", ["sliding", "lfm2", "minicpm_sala"])
 def test_conversations_with_one_system_message_share_it(folders, kind):
     chat = tiny_chat.engine(folders[kind])
-    system = {"role": "system", "content": "be as short as can be, but not shorter than that"}
+    system = Message("system", "be as short as can be, but not shorter than that")
     jobs = [ChatJob((system, *said(q)), GREEDY, max_tokens=8, top_logprobs=0) for q in ("one?", "two?")]
 
     run(chat, jobs[0])
     second = run(chat, jobs[1])[0]
 
     assert tokens(second) == tokens(run(tiny_chat.engine(folders[kind]), jobs[1])[0])
-    assert cached(second) > len(system["content"])
+    assert cached(second) > len(system.content)
 
 
 def test_the_choices_of_a_repeated_question_agree(folders):

@@ -12,7 +12,7 @@ from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_engine import TextEngine
 from ominix.errors import JobRefused
 from ominix.wire.events import ChatDone, Delta, Finished, Started
-from ominix.wire.jobs import ChatJob, Sampling, TranscriptionJob
+from ominix.wire.jobs import ChatJob, Message, Sampling, TranscriptionJob
 
 GREEDY = Sampling(temperature=0)
 
@@ -304,7 +304,7 @@ def test_an_answer_of_no_given_length_takes_what_the_context_leaves(tmp_path):
 
 
 REFUSED = {
-    "no such role: odd": ChatJob(({"role": "odd", "content": ""},)),
+    "no such role: odd": ChatJob((Message("odd"),)),
     "no token 999": ChatJob(said("x"), Sampling(logit_bias={999: 1})),
     "not for clients": ChatJob(said("x"), template_options={"chat_template": "{{ 1 }}"}),
     "max_tokens is 0": ChatJob(said("x"), max_tokens=0),

@@ -20,7 +20,7 @@ from ominix.engines.text.text_model import TextModel
 from ominix.families import tasks
 from ominix.models.minicpm_sala import loader
 from ominix.wire.events import Delta, Event
-from ominix.wire.jobs import ChatJob
+from ominix.wire.jobs import ChatJob, Message
 
 LETTERS = {byte: letter for letter, byte in _byte_letters().items()}
 END, START, THINK, UNTHINK = 256, 257, 258, 259
@@ -139,10 +139,10 @@ def package(path: Path) -> str:
     return tasks.PACKAGES.get(json.loads((path / "config.json").read_text())["model_type"], "")
 
 
-def said(text: str, *turns: str) -> tuple[dict[str, str], ...]:
+def said(text: str, *turns: str) -> tuple[Message, ...]:
     """A conversation that begins with the user; turns alternate."""
     roles = ["user", "assistant"] * len(turns) + ["user"]
-    return tuple({"role": role, "content": c} for role, c in zip(roles, (text, *turns), strict=False))
+    return tuple(Message(role, content) for role, content in zip(roles, (text, *turns), strict=False))
 
 
 def run(chat: TextEngine, *jobs: ChatJob) -> list[list[Event]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 
-from ominix.api.completion import Completion
+from ominix.api.chat_completions import Completion
 from ominix.http import schemas
 from ominix.wire.events import ChatDone, Delta, Finished, Started, TokenLogprob
 
