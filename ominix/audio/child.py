@@ -20,7 +20,6 @@ import av.subtitles.stream  # noqa: F401  PyAV imports it with the first file, w
 
 from ominix.audio import decode, limits
 from ominix.audio.limits import Watch
-from ominix.audio.refusals import unreadable
 from ominix.errors import JobRefused
 from ominix.wire import transport
 from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Ready, Samples
@@ -60,8 +59,7 @@ def _serve(parent: Transport[Decode], watch: Watch, command: Decode, descriptor:
     except ConnectionError:
         raise
     except OSError as error:  # of a disk or a file system far away
-        refusal = unreadable(f"cannot be read: {error.strerror}")
-        parent.send(DecodeRefused(refusal.message, refusal.param, refusal.code))
+        parent.send(DecodeRefused(f"the file cannot be read: {error.strerror}", "file", None))
     else:
         parent.send(Decoded())
 

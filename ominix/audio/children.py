@@ -36,15 +36,10 @@ class Children:
 
     def take(self) -> ChildProcess | None:
         """One that is ready, the last that came back: its memory is warm. None: there is none yet."""
-        while self._idle:
-            child = self._idle.pop()
-            if child.is_alive:
-                return child
-            child.end()
-        return None
+        return self._idle.pop() if self._idle else None
 
     def give_back(self, child: ChildProcess) -> None:
-        """After a file whose end it has reached."""
+        """It has started, or reached the end of its file."""
         if child.files < MOST_FILES and len(self._idle) < MOST_IDLE:
             self._idle.append(child)
         else:
@@ -75,8 +70,8 @@ class Children:
             self._fail(str(error))
         else:
             if Ready() in answers:
-                self._idle.append(child)
                 self.starting = None
+                self.give_back(child)
             elif self._clock() > self._due:
                 child.end()
                 self._fail(f"was not ready after {START_SECONDS:g} s")

@@ -15,12 +15,11 @@ In: descriptors of files in any format. Out: blocks of samples (float32, mono, 1
   sends no block for `silence_seconds` is killed. As long as nobody asks nothing is late.
 - What a file does to its child is refused like other damage. That no child can be started is our fault.
 
-One thread owns a Decoder; any other may call `wake`, and nothing else.
+Not thread-safe: one thread owns a Decoder.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import select
@@ -107,9 +106,6 @@ class Decoder:
         self._waiting: deque[Decoding] = deque()
         self._running: list[Decoding] = []
         self._asked: list[Decoding] = []
-        self._woken, self._waker = os.pipe()
-        os.set_blocking(self._woken, False)
-        os.set_blocking(self._waker, False)
         self._children.keep_ready(wanted=False)
 
     def decode(self, descriptor: int) -> Decoding:
@@ -119,9 +115,14 @@ class Decoder:
         self._assign()
         return decoding
 
-    def wait(self, timeout_seconds: float | None) -> list[Decoding]:
-        """The recordings whose `next` may be called. May return early and without one: after `wake`, say."""
-        self._poll(0 if any(decoding.has_news for decoding in self._asked) else timeout_seconds)
+    def wait(self, timeout_seconds: float | None, wakeup: int | None = None) -> list[Decoding]:
+        """The recordings whose `next` may be called.
+
+        May return early and without one: `wakeup`, a descriptor, is readable, say.
+        """
+        if any(decoding.has_news for decoding in self._asked):
+            timeout_seconds = 0
+        self._poll(timeout_seconds, wakeup)
         self._children.hear()
         for decoding in self._awaited():
             if self._clock() - decoding.since > self._silence_seconds:
@@ -135,18 +136,11 @@ class Decoder:
         """Those that are asked and whose child has sent nothing yet."""
         return [decoding for decoding in self._running if decoding in self._asked and not decoding.has_news]
 
-    def wake(self) -> None:
-        """End a `wait`, from any thread."""
-        with contextlib.suppress(BlockingIOError):  # enough of it has been said
-            os.write(self._waker, b"\0")
-
     def close(self) -> None:
         """End every child."""
         for decoding in [*self._running, *self._waiting]:
             self.cancel(decoding)
         self._children.end()
-        os.close(self._woken)
-        os.close(self._waker)
 
     def ask(self, decoding: Decoding) -> None:
         decoding.since = self._clock()
@@ -188,22 +182,19 @@ class Decoder:
         decoding.child, decoding.since = child, self._clock()
         self._running.append(decoding)
 
-    def _poll(self, timeout_seconds: float | None) -> None:
+    def _poll(self, timeout_seconds: float | None, wakeup: int | None) -> None:
         """Wait for the children that are asked and for the one that is starting; receive what there is."""
         awaited = {d.child.fileno(): d for d in self._awaited() if d.child}
         poll = select.poll()
-        for number in (self._woken, *awaited):
+        starting = [self._children.starting.fileno()] if self._children.starting else []
+        for number in (*awaited, *starting, *([] if wakeup is None else [wakeup])):
             poll.register(number, select.POLLIN)
-        if self._children.starting:
-            poll.register(self._children.starting.fileno(), select.POLLIN)
         times = [d.since + self._silence_seconds for d in awaited.values()] + self._children.due
         left = [max(0.0, due - self._clock()) for due in times]
         if timeout_seconds is not None:
             left.append(timeout_seconds)
         for number, _ in poll.poll(math.ceil(min(left) * 1000) if left else None):
-            if number == self._woken:
-                os.read(self._woken, select.PIPE_BUF)
-            elif number in awaited:
+            if number in awaited:
                 self._receive(awaited[number])
 
     def _receive(self, decoding: Decoding) -> None:

@@ -67,10 +67,6 @@ class ChildProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def is_alive(self) -> bool:
-        return self._process.poll() is None
-
     def fileno(self) -> int:
         """Of the socket: readable when `receive` has something to say."""
         return self._transport.fileno()

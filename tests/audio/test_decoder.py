@@ -268,7 +268,8 @@ def test_an_idle_child_that_died_is_replaced_without_a_word(own, file):
     used = begin(own, path)
     samples_of(own, used)
     os.kill(used.child.pid, signal.SIGKILL)
-    soon(lambda: gone(used.child.pid))
+    with pytest.raises(EOFError):
+        soon(used.child.receive)
 
     (samples,) = samples_of(own, begin(own, path))
 
@@ -283,6 +284,21 @@ def test_a_child_takes_one_file_after_the_other(own, file):
         samples_of(own, decoding)
         pids.add(decoding.child.pid)
     assert len(pids) <= 2  # the second is one that was kept ready
+
+
+@pytest.mark.slow
+def test_after_a_crowd_two_idle_children_are_kept(file):
+    before = len(psutil.Process().children())
+    decoder = Decoder()
+    path = file(FILES["long wav"])
+    decodings = [begin(decoder, path) for _ in range(5)]
+    for decoding in decodings:
+        next_block(decoder, decoding)
+    assert len(psutil.Process().children()) - before >= 5  # each has one of its own
+    samples_of(decoder, *decodings)
+    decoder.wait(2)  # for the one that is starting
+    assert len(psutil.Process().children()) - before == 2
+    decoder.close()
 
 
 class Liar(ChildProcess):

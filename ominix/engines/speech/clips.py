@@ -43,20 +43,19 @@ class Clip:
 
 def clips(blocks: Iterable[Samples], cutting: Cutting, max_seconds: float) -> Iterator[Clip]:
     """`max_seconds`: of speech in a clip. Holds little more of the recording than that."""
-    cutter = _Cutter(cutting, int(max_seconds * FRAMES_A_SECOND))
+    cutter = Cutter(cutting, max_seconds)
     for block in blocks:
         cutter.append(block)
         yield from cutter.ready()
     yield from cutter.rest()
 
 
-class _Cutter:
+class Cutter:
     """The end of a recording, as far as it is in no clip yet. Its frames count from there."""
 
-    def __init__(self, cutting: Cutting, longest: int) -> None:
-        """`longest`: frames of speech in a clip."""
+    def __init__(self, cutting: Cutting, max_seconds: float) -> None:
         self._cutting = cutting
-        self._longest = longest
+        self._longest = int(max_seconds * FRAMES_A_SECOND)
         self._position = 0  # samples in clips
         self._kept = np.zeros(0, np.float32)
         self._detector = Detector()

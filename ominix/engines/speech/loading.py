@@ -11,6 +11,7 @@ import mlx.nn as nn
 from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
+from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.engines.speech.stages.words import WordsLoader
 from ominix.models import recogniser
@@ -23,12 +24,13 @@ _ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side,
 
 def load(spec: EngineSpec, backend: Backend) -> Scheduler:
     """Raises ValueError for a folder that holds no model that can transcribe, or a broken one."""
+    reading = ReadingThread()  # first, so that its decode child starts while the model is read
     prepare_model = partial(prepare, backend=backend)
     model = recogniser.load(spec.package, Path(spec.path), prepare_model)
     rows = memory.running_bytes() // model.row_bytes
     words = WordsLoader(prepare_model, model.features_kind)
     wanted = max(spec.slots, _ROWS_AT_LEAST)
-    return Scheduler(model, max(1, min(rows, wanted)), {"words": words.open})
+    return Scheduler(model, max(1, min(rows, wanted)), {"words": words.open}, reading)
 
 
 def prepare(model: nn.Module, backend: Backend) -> None:

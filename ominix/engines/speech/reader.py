@@ -1,41 +1,61 @@
-"""Decode a recording beside the engine's thread. In: an audio file. Out: its clips with their features."""
+"""Read recordings beside the engine's thread. In: open audio files. Out: clips with features, one a request.
+
+    engine's thread     request() -----------------------------------------> poll() gives the clip
+                            |                                                    ^
+    reading thread          +--> is a clip at hand? --yes------> features -------+
+                                      | no      ^
+                                      |         | cut into clips
+                                      v         |
+    decode child                 samples, no more than the socket holds
+
+One thread reads for all jobs of an engine. It waits for no child in particular but serves whichever has a
+block, so a file that hangs its decoder holds up no other. What is not requested is not read: of a long
+recording a clip or two are held.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from concurrent.futures import Future, ThreadPoolExecutor
+import contextlib
+import os
+import queue
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 
-from ominix.audio import decode
-from ominix.engines.speech import clips
-from ominix.engines.speech.clips import Clip
-from ominix.errors import JobRefused
+from ominix.audio.decoder import Decoder, Decoding
+from ominix.engines.speech.clips import Clip, Cutter
+from ominix.errors import OminixError
 from ominix.models.recogniser import Features, Recogniser
 from ominix.wire.jobs import Cutting
-from ominix.wire.transport import Descriptors
-
-MAX_AUDIO_SECONDS = 6 * 3600.0
-MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
 
 ReadClip = tuple[Clip, Features | None]  # no features of a clip in which nobody speaks
 
 
 class Reader:
-    def __init__(
-        self, thread: ThreadPoolExecutor, audio: int, cutting: Cutting, recogniser: Recogniser
-    ) -> None:
-        """`audio`, an open file, is closed when its clips have been read or nobody wants them."""
+    """One recording, as the engine's thread sees it."""
+
+    def __init__(self, thread: ReadingThread, audio: int, cutting: Cutting, recogniser: Recogniser) -> None:
+        """`audio`, an open file, is closed when it is read or nobody wants it any more."""
         self._thread = thread
-        self._clips = _read(Descriptors([audio]), cutting, recogniser)
+        self._recording = _Recording(cutting, recogniser)
         self.pending: Future[ReadClip | None] | None = None
         self.ended = False  # there is no clip any more
+        thread.post(lambda loop: self._recording.open(loop, audio))
 
     def request(self) -> None:
         """Have the next clip decoded, unless one is being decoded."""
         if self.pending is None and not self.ended:
-            self.pending = self._thread.submit(next, self._clips, None)
+            pending = self.pending = Future()
+            self._thread.post(lambda loop: self._recording.request(pending))
 
     def poll(self) -> ReadClip | None:
-        """The clip that was requested, if it is decoded by now. Raises JobRefused if it cannot be decoded."""
+        """The clip that was requested, if it is decoded by now.
+
+        Raises JobRefused if the file cannot be decoded, InferenceFailed if nothing can be decoded at present.
+        """
+        self._thread.check()
         if self.pending is None or not self.pending.done():
             return None
         pending, self.pending = self.pending, None
@@ -44,15 +64,114 @@ class Reader:
         return found
 
     def close(self) -> None:
-        """No clip is wanted any more; files are closed by the thread that opened them."""
+        """No clip is wanted any more."""
         self.ended = True
-        self._thread.submit(self._clips.close)
+        self._thread.post(lambda loop: self._recording.close(loop))
 
 
-def _read(audio: Descriptors, cutting: Cutting, recogniser: Recogniser) -> Generator[ReadClip, None, None]:
-    try:
-        blocks = decode.blocks(audio.take(), max_seconds=MAX_AUDIO_SECONDS, max_bytes=MAX_AUDIO_BYTES)
-        for clip in clips.clips(blocks, cutting, recogniser.clip_seconds):
-            yield clip, recogniser.features(clip.samples) if clip.sound else None
-    except OSError as error:
-        raise JobRefused(f"the file cannot be read: {error.strerror}", param="file") from None
+class ReadingThread:
+    """The thread ends when nobody refers to this object any more: engines have no end of their own."""
+
+    def __init__(self, decoder: Callable[[], Decoder] = Decoder) -> None:
+        woken, waker = os.pipe()
+        os.set_blocking(waker, False)
+        self._waker = waker
+        self._loop = _Loop(decoder(), woken)
+        weakref.finalize(self, os.close, waker)
+        self._thread = threading.Thread(target=self._loop.run, name="reading", daemon=True)
+        self._thread.start()
+
+    def post(self, call: _Call) -> None:
+        """Have this called in the thread."""
+        self._loop.calls.put(call)
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
+            os.write(self._waker, b"\0")
+
+    def check(self) -> None:
+        """Raises RuntimeError if an error of ours has ended the thread; its traceback is in the log then."""
+        if not self._thread.is_alive():
+            raise RuntimeError("the thread that reads recordings has ended")
+
+
+class _Loop:
+    """What the thread runs. It alone touches the decoder."""
+
+    def __init__(self, decoder: Decoder, woken: int) -> None:
+        self.calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self.decoder = decoder
+        self.recordings: dict[Decoding, _Recording] = {}
+        self._woken = woken
+        os.set_blocking(woken, False)
+
+    def run(self) -> None:
+        try:
+            while self._obey():
+                for decoding in self.decoder.wait(None, self._woken):
+                    self.recordings[decoding].advance()
+        finally:
+            self.decoder.close()
+            os.close(self._woken)
+
+    def _obey(self) -> bool:
+        """Do what was posted; False when nobody can post any more."""
+        with contextlib.suppress(BlockingIOError):
+            if not os.read(self._woken, 4096):
+                return False
+        while not self.calls.empty():
+            self.calls.get()(self)
+        return True
+
+
+_Call = Callable[[_Loop], None]
+
+
+class _Recording:
+    """One recording, as the reading thread sees it: blocks in, clips out."""
+
+    def __init__(self, cutting: Cutting, recogniser: Recogniser) -> None:
+        self._recogniser = recogniser
+        self._cutter = Cutter(cutting, recogniser.clip_seconds)
+        self._clips: deque[Clip] = deque()
+        self._ended = False  # there are no clips but these
+        self._decoding: Decoding | None = None
+        self._pending: Future[ReadClip | None] | None = None
+
+    def open(self, loop: _Loop, audio: int) -> None:
+        self._decoding = loop.decoder.decode(audio)
+        loop.recordings[self._decoding] = self
+
+    def request(self, pending: Future[ReadClip | None]) -> None:
+        self._pending = pending
+        self._answer()
+
+    def advance(self) -> None:
+        """The decoder has a block, the end, or an error."""
+        assert self._decoding and self._pending
+        try:
+            block = self._decoding.next()
+        except OminixError as error:
+            self._pending.set_exception(error)
+            return
+        if block is None:
+            self._clips.extend(self._cutter.rest())
+            self._ended = True
+        else:
+            self._cutter.append(block)
+            self._clips.extend(self._cutter.ready())
+        self._answer()
+
+    def _answer(self) -> None:
+        assert self._decoding and self._pending
+        if self._clips:
+            clip = self._clips.popleft()
+            features = self._recogniser.features(clip.samples) if clip.sound else None
+            self._pending.set_result((clip, features))
+        elif self._ended:
+            self._pending.set_result(None)
+        else:
+            self._decoding.ask()
+
+    def close(self, loop: _Loop) -> None:
+        if self._decoding:
+            self._decoding.cancel()
+            loop.recordings.pop(self._decoding, None)

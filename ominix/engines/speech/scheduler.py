@@ -6,7 +6,8 @@ A clip's way, for many jobs at once:
           (thread)   at most 2          as many as          its text            its segments
                      a job              memory holds        is whole            are sent
 
-- Audio is decoded on a thread of its own, and only when it is wanted: of a long recording few clips are held.
+- Audio is decoded in children and cut on a thread of its own, and only when it is wanted: of a long recording
+  few clips are held.
 - A free row goes to the job that has the fewest, so that a short recording does not wait for a long one. All
   rows are decoded side by side, also those of one recording.
 - One `step` is one bounded piece of work: a stage on half a minute of audio, or a step of the recogniser. A
@@ -22,16 +23,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
 
 from ominix.cpu import threads
-from ominix.engines.speech.reader import Reader
+from ominix.engines.speech.reader import Reader, ReadingThread
 from ominix.engines.speech.recording import Part, Recording
 from ominix.engines.speech.stages.stage import OpenStage, Stage
-from ominix.errors import JobRefused
+from ominix.errors import InferenceFailed, JobRefused
 from ominix.models.recogniser import Draw, Features, Prompt, Recogniser
-from ominix.wire.events import Event, Refused
+from ominix.wire.events import Event, Failed, Refused
 from ominix.wire.jobs import Helper, Job, TranscriptionJob
 
 _AHEAD = 2  # clips of a recording that wait for a row
@@ -52,7 +53,13 @@ class Task:
 
 
 class Scheduler:
-    def __init__(self, recogniser: Recogniser, rows: int, stages: Mapping[str, OpenStage]) -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        rows: int,
+        stages: Mapping[str, OpenStage],
+        reading: ReadingThread | None = None,
+    ) -> None:
         """`rows`: clips answered side by side; `stages`: by the name that a job's helpers give them."""
         self._recogniser = recogniser
         self._size = rows
@@ -60,7 +67,7 @@ class Scheduler:
         self._tasks: dict[int, Task] = {}
         self._rows: dict[int, tuple[Task, Part]] = {}  # by their numbers
         self._staged: deque[tuple[Task, Part, Stage]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._reading = reading or ReadingThread()
         self._blas_threads = threads.find()
 
     @property
@@ -74,7 +81,7 @@ class Scheduler:
         for stage in stages:
             stage.check(job)
         prompt = self._recogniser.prompt(job)
-        reader = Reader(self._thread, job.audio, job.cutting, self._recogniser)
+        reader = Reader(self._reading, job.audio, job.cutting, self._recogniser)
         self._tasks[job_id] = Task(Recording(job, self._recogniser), reader, prompt, stages)
 
     def _open(self, name: str, helper: Helper) -> Stage:
@@ -104,7 +111,7 @@ class Scheduler:
         return events + self._next_events()
 
     def _receive_clips(self) -> list[tuple[int, Event]]:
-        """Add the clips that are decoded by now, and request more; the events are refusals."""
+        """Add the clips that are decoded by now, and request more; the events are refusals and failures."""
         refusals: list[tuple[int, Event]] = []
         for job_id, task in list(self._tasks.items()):
             try:
@@ -112,6 +119,9 @@ class Scheduler:
             except JobRefused as error:
                 self.cancel(job_id)
                 refusals.append((job_id, _refused(error)))
+            except InferenceFailed as error:
+                self.cancel(job_id)
+                refusals.append((job_id, Failed(error.message)))
         return refusals
 
     def _receive(self, task: Task) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 import time
+from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
@@ -64,11 +65,15 @@ class Engine:
         return opened
 
     def events(
-        self, jobs: dict[int, TranscriptionJob], cancelled: int = 0, steps: int = 0
+        self, jobs: dict[int, TranscriptionJob], cancelled: int = 0, steps: int = 0, together: bool = False
     ) -> dict[int, list]:
+        """`together`: every job's first clip is there before any of them is begun."""
         found: dict[int, list] = {number: [] for number in jobs}
         for number, job in jobs.items():
             self.scheduler.admit(number, again(job))
+        if together:
+            assert not self.scheduler.step()
+            wait([task.reader.pending for task in self.scheduler._tasks.values()])
         deadline, done = time.monotonic() + 30, 0
         while not self.scheduler.idle:
             assert time.monotonic() < deadline
@@ -154,7 +159,7 @@ def test_an_answer_past_the_recogniser_s_limit_is_cut_off(files):
 def test_a_stage_that_needs_the_text_runs_when_it_is_whole(files):
     engine = Engine()
     jobs = {i: TranscriptionJob(opened(path), helpers={"words": TOY}) for i, path in enumerate(files)}
-    found = engine.events(jobs)
+    found = engine.events(jobs, together=True)
     assert engine.opened == [TOY] * 3
     for i, text in enumerate(TEXTS):
         words = [word for segment in segments(found[i]) for word in segment.words]
