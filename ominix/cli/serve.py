@@ -59,9 +59,8 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
         default=Config.stall_seconds,
     )  # fmt: skip
     f.one(
-        "drain-seconds", flags.seconds(0), "how long running jobs may go on at the stop",
-        default=Config.drain_seconds,
-    )  # fmt: skip
+        "drain-seconds", flags.seconds(0), "time for running jobs at the stop", default=Config.drain_seconds
+    )
     f.one(
         "send-timeout-seconds", flags.seconds(1), "how long an answer may wait for its reader, at least 1",
         default=Config.send_timeout_seconds,
@@ -76,9 +75,8 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.aliases()
     f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
     f.one(
-        "cpu", flags.choice("fast", "plain"), "how a CPU computes: fast, or plain as on a GPU",
-        default=Config.cpu,
-    )  # fmt: skip
+        "cpu", flags.choice("fast", "plain"), "how a CPU computes: plain is as on a GPU", default=Config.cpu
+    )
     f.switch("insecure", "serve other machines without an API key")
     f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     f.switch("strict", "answer 500 when a response breaks its schema; for tests")

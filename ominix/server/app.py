@@ -56,20 +56,11 @@ def create_app(
     app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
     turns = Turns()
-    app.add_route(
-        "/v1/chat/completions",
-        ChatCompletions(pool, catalog, answers, turns, max_bytes=max_upload_bytes),
+    chat = ChatCompletions(pool, catalog, answers, turns, max_bytes=max_upload_bytes)
+    app.add_route("/v1/chat/completions", chat)
+    speech = Transcriptions(
+        pool, catalog, answers, turns, max_bytes=max_upload_bytes, audio_roots=audio_roots
     )
-    app.add_route(
-        "/v1/audio/transcriptions",
-        Transcriptions(
-            pool,
-            catalog,
-            answers,
-            turns,
-            max_bytes=max_upload_bytes,
-            audio_roots=audio_roots,
-        ),
-    )
+    app.add_route("/v1/audio/transcriptions", speech)
     app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=max_upload_bytes))
     return app
