@@ -40,6 +40,14 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f = flags.Flags(parser, environ)
     f.one("host", str, "address to listen on", default=Config.host)
     f.one("port", flags.port, "port to listen on, 0 takes a free one", default=Config.port)
+    _add_model_flags(f)
+    _add_access_flags(f)
+    f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
+    f.switch("strict", "answer 500 when a response breaks its schema; for tests")
+    f.switch("log-json", "log lines as JSON")
+
+
+def _add_model_flags(f: flags.Flags) -> None:
     f.many("preload", "preload", str, "a model to load at the start")
     f.one(
         "memory-gib", flags.gibibytes, "memory all models may take together; default 75 %% of the machine's",
@@ -61,6 +69,13 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.one(
         "drain-seconds", flags.seconds(0), "time for running jobs at the stop", default=Config.drain_seconds
     )
+    f.aliases()
+    f.one(
+        "cpu", flags.choice("fast", "plain"), "how a CPU computes: plain is as on a GPU", default=Config.cpu
+    )
+
+
+def _add_access_flags(f: flags.Flags) -> None:
     f.one(
         "send-timeout-seconds", flags.seconds(1), "how long an answer may wait for its reader, at least 1",
         default=Config.send_timeout_seconds,
@@ -72,15 +87,8 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.many("api-key", "api_keys", flags.key, "a key that clients must send")
     f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
     f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
-    f.aliases()
     f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
-    f.one(
-        "cpu", flags.choice("fast", "plain"), "how a CPU computes: plain is as on a GPU", default=Config.cpu
-    )
     f.switch("insecure", "serve other machines without an API key")
-    f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
-    f.switch("strict", "answer 500 when a response breaks its schema; for tests")
-    f.switch("log-json", "log lines as JSON")
 
 
 def run(*, insecure: bool, aliases: Sequence[tuple[str, str]], **settings: Any) -> int:
