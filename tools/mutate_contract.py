@@ -232,19 +232,19 @@ api/chat_completions.py: usage asked for and missing in most chunks [server open
 api/chat_completions.py: no bytes of a token [requests logprobs]
     "logprob": entry.logprob,⏎        "bytes": list(entry.token_bytes),
     "logprob": entry.logprob,⏎        "bytes": None,
-api/transcript.py: text in quotes [python every_format]
-    return transcript.done.text + "\\n"
-    return repr(transcript.done.text)
+api/transcriptions.py: text in quotes [python every_format]
+    return done.text + "\\n"
+    return repr(done.text)
 text/subtitles.py: points in SRT times [python every_format]
     _clock(cue.start, ',')
     _clock(cue.start, '.')
-api/transcript.py: duration as text [python every_format]
+api/transcriptions.py: duration as text [python every_format]
         "duration": done.duration_seconds,
         "duration": str(done.duration_seconds),
-api/transcript.py: a segment without its seek [shapes every_field]
+api/transcriptions.py: a segment without its seek [shapes every_field]
         "seek": round(segment.start * SEEK_HZ),
         ⠀
-api/transcript.py: the stream's end has another name [python transcription_s_stream]
+api/transcriptions.py: the stream's end has another name [python transcription_s_stream]
     "type": "transcript.text.done"
     "type": "transcript.done"
 api/transcriptions.py: plain text called JSON [transcriptions json_text]

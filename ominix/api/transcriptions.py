@@ -1,14 +1,17 @@
-"""POST /v1/audio/transcriptions"""
+"""POST /v1/audio/transcriptions: a request -> a job, its events -> bodies."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from falcon import Request, Response
 
-from ominix.api import transcript
 from ominix.errors import InvalidRequest
 from ominix.http import access, bodies, forms, media, named_files, sse
 from ominix.http.admission import Turns
@@ -17,9 +20,12 @@ from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog, Model
 from ominix.text import languages
-from ominix.wire.events import Delta, Event, Progress, TokenLogprob
-from ominix.wire.jobs import Cutting, Helper, TranscriptionJob
+from ominix.wire.events import Delta, Event, Progress, Segment, TokenLogprob, TranscriptionDone, Word
+from ominix.wire.jobs import Cutting, Helper, SubtitleForm, TranscriptionJob
 from ominix.workers.pool import Pool
+
+SEEK_HZ = 100  # Whisper's `seek` counts frames of 10 ms
+SUBTITLES: dict[str, SubtitleForm] = {"srt": "srt", "vtt": "vtt"}  # by response_format
 
 
 class Transcriptions:
@@ -51,7 +57,7 @@ class Transcriptions:
         if fields["stream"]:
             sse.answer(resp, listener, self._renderer(), last=b"")
         else:
-            self._answer(resp, fields, transcript.collected(listener))
+            self._answer(resp, fields, collected(listener))
 
     def _aligner_for(self, model: Model) -> Helper:
         aligner = self._catalog.aligner_for(model)
@@ -70,29 +76,29 @@ class Transcriptions:
 
     def _renderer(self) -> sse.Render:
         """Events to messages; the last has all that came with the text before."""
-        told: list[TokenLogprob] = []
+        logprobs: list[TokenLogprob] = []
 
         def messages(event: Event) -> list[bytes]:
             if isinstance(event, Progress):
                 return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
             if isinstance(event, Delta):
-                told.extend(event.logprobs)
-            body = transcript.stream_event(event, told)
+                logprobs.extend(event.logprobs)
+            body = stream_event(event, logprobs)
             return [sse.message(self._answers.event("transcription_event", body))] if body else []
 
         return messages
 
-    def _answer(self, resp: Response, fields: JsonObject, found: transcript.Transcript) -> None:
+    def _answer(self, resp: Response, fields: JsonObject, found: Transcript) -> None:
         response_format = fields["response_format"]
-        if response_format in transcript.TEXTS:
+        if response_format in TEXTS:
             resp.content_type = "text/plain; charset=utf-8"
-            resp.data = transcript.TEXTS[response_format](found).encode()
+            resp.data = TEXTS[response_format](found.done).encode()
         elif response_format == "verbose_json":
-            body = transcript.as_verbose_json(found, words=wants_words(fields))
+            body = as_verbose_json(found, words=wants_words(fields))
             self._answers.send(resp, "transcription_verbose", body)
         else:
             wants_logprobs = "logprobs" in fields.get("include", [])
-            self._answers.send(resp, "transcription", transcript.as_json(found, logprobs=wants_logprobs))
+            self._answers.send(resp, "transcription", as_json(found, logprobs=wants_logprobs))
 
 
 def wants_words(fields: JsonObject) -> bool:
@@ -112,6 +118,7 @@ def transcription_job(fields: JsonObject, audio: int, helpers: dict[str, Helper]
         logprobs="logprobs" in fields.get("include", []),
         cutting=_cutting(fields.get("chunking_strategy", "auto")),
         helpers=helpers,
+        subtitles=None if fields["stream"] else SUBTITLES.get(fields["response_format"]),
     )
 
 
@@ -147,3 +154,122 @@ def _named(text: str, param: str) -> str | None:
             code="invalid_language",
         )
     return name
+
+
+@dataclass
+class Transcript:
+    """What a job's events add up to."""
+
+    done: TranscriptionDone = field(default_factory=lambda: TranscriptionDone("", None, 0.0))
+    segments: list[Segment] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+
+
+def collected(events: Iterable[Event]) -> Transcript:
+    transcript = Transcript()
+    for event in events:
+        if isinstance(event, Segment):
+            transcript.segments.append(event)
+        elif isinstance(event, Delta):
+            transcript.logprobs += event.logprobs
+        elif isinstance(event, TranscriptionDone):
+            transcript.done = event
+    return transcript
+
+
+def as_json(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
+    """The `transcription` object."""
+    body = {"text": transcript.done.text, "usage": _usage(transcript)}
+    return {**body, "logprobs": list(map(_logprob, transcript.logprobs))} if logprobs else body
+
+
+def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str, Any]:
+    """The `transcription_verbose` object."""
+    done = transcript.done
+    body = {
+        "task": "transcribe",
+        "language": done.language or "",
+        "duration": done.duration_seconds,
+        "text": done.text,
+        "segments": [_segment(s) for s in transcript.segments],
+        "usage": _usage(transcript),
+    }
+    return {**body, "words": [_word(w) for s in transcript.segments for w in s.words]} if words else body
+
+
+def _plain_text(done: TranscriptionDone) -> str:
+    return done.text + "\n"
+
+
+def _subtitles(done: TranscriptionDone) -> str:
+    assert done.subtitles is not None  # the job has asked for them
+    return done.subtitles
+
+
+# response_format -> text/plain body
+TEXTS = {"text": _plain_text, "srt": _subtitles, "vtt": _subtitles}
+
+
+def stream_event(event: Event, sent: Sequence[TokenLogprob] = ()) -> dict[str, Any] | None:
+    """The `transcription_event` object that an event becomes, if it becomes one.
+
+    `sent`: the log-probabilities of all deltas, which the last event repeats.
+    Beside OpenAI's fields a segment has those of verbose_json, and the last event language and duration.
+    """
+    if isinstance(event, Delta):
+        body: dict[str, Any] = {"type": "transcript.text.delta", "delta": event.text}
+        return {**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body
+    if isinstance(event, Segment):
+        head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": ""}
+        words = {"words": list(map(_word, event.words))} if event.words else {}
+        return {**_segment(event), **head, **words}
+    if isinstance(event, TranscriptionDone):
+        facts = {"language": event.language or "", "duration": event.duration_seconds}
+        logprobs = {"logprobs": list(map(_logprob, sent))} if sent else {}
+        done = {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
+        return {**done, **logprobs}
+    return None
+
+
+def _usage(transcript: Transcript) -> dict[str, Any]:
+    return {"type": "duration", "seconds": transcript.done.duration_seconds}
+
+
+def _tokens(done: TranscriptionDone) -> dict[str, Any]:
+    given = done.prompt_tokens + done.audio_tokens
+    return {
+        "type": "tokens",
+        "input_tokens": given,
+        "output_tokens": done.completion_tokens,
+        "total_tokens": given + done.completion_tokens,
+        "input_token_details": {"text_tokens": done.prompt_tokens, "audio_tokens": done.audio_tokens},
+    }
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "id": segment.id,
+        "seek": round(segment.start * SEEK_HZ),
+        "start": segment.start,
+        "end": segment.end,
+        "text": segment.text,
+        "tokens": list(segment.tokens),
+        "temperature": segment.temperature,
+        "avg_logprob": segment.avg_logprob,
+        "compression_ratio": compression_ratio(segment.text),
+        "no_speech_prob": segment.no_speech_prob,
+    }
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {"word": word.text, "start": word.start, "end": word.end}
+
+
+def compression_ratio(text: str) -> float:
+    """Bytes over zlib-compressed bytes, as openai/whisper defines it (whisper/utils.py): loops score high."""
+    data = text.encode()
+    return len(data) / len(zlib.compress(data)) if data else 0.0
+
+
+def _logprob(entry: TokenLogprob) -> dict[str, Any]:
+    return {"token": entry.token, "logprob": entry.logprob, "bytes": list(entry.token_bytes)}

@@ -21,7 +21,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from ominix.errors import JobRefused
+from ominix.text.subtitles import Subtitles
 from ominix.wire.control import EngineSpec
 from ominix.wire.events import (
     LAST,
@@ -160,14 +163,22 @@ class Scripted:
     def _ending(script: Script) -> list[Event]:
         job = script.job
         if isinstance(job, TranscriptionJob):
-            text = script.text.strip()
-            words = tuple(_words_of(text)) if "words" in job.helpers else ()
-            segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature, words=words)
-            return [segment, TranscriptionDone(text, job.language or "English", 1.0)]
+            return _transcript(job, script.text.strip())
         reason = "length" if script.emitted >= script.limit else "stop"
         prompt_tokens = sum(len(_text(message).split()) for message in job.messages)
         done = ChatDone(prompt_tokens, script.emitted * job.n)
         return [*(Finished(reason, index) for index in range(job.n)), done]
+
+
+def _transcript(job: TranscriptionJob, text: str) -> list[Event]:
+    words = tuple(_words_of(text)) if "words" in job.helpers else ()
+    segment = Segment(0, 0.0, 1.0, text, temperature=job.temperature, words=words)
+    done = TranscriptionDone(text, job.language or "English", 1.0)
+    if job.subtitles is None:
+        return [segment, done]
+    subtitles = Subtitles(job.subtitles)
+    subtitles.add(segment)
+    return [msgspec.structs.replace(done, subtitles=subtitles.text(done.duration_seconds))]
 
 
 def _words_of(text: str) -> Iterator[Word]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from unicodedata import category
 
@@ -12,6 +12,7 @@ from ominix.text import lines
 from ominix.text.lines import MIN_SECONDS, Clock
 from ominix.text.scripts import columns
 from ominix.wire.events import Segment
+from ominix.wire.jobs import SubtitleForm
 
 
 @dataclass(frozen=True)
@@ -23,24 +24,27 @@ class Cue:
     lines: tuple[str, ...]
 
 
+class Subtitles:
+    """Subtitles that grow with the recording: laid out at once, those of six hours take ten seconds."""
+
+    def __init__(self, form: SubtitleForm) -> None:
+        self._form = form
+        self._cues: list[Cue] = []
+
+    def add(self, segment: Segment) -> None:
+        self._cues += _divided(segment)
+
+    def text(self, duration_seconds: float = math.inf) -> str:
+        """The whole file. `duration_seconds`: of the recording."""
+        return _FORMS[self._form](_spaced(self._cues, duration_seconds))
+
+
 def as_srt(segments: Sequence[Segment], duration_seconds: float = math.inf) -> str:
-    """SubRip. It knows no escapes: an arrow, which would end a cue, is shortened."""
-    blocks = [
-        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
-        + "".join(f"{line.replace('-->', '->')}\n" for line in cue.lines)
-        for number, cue in enumerate(cues(segments, duration_seconds), start=1)
-    ]
-    return "\n".join(blocks)
+    return _srt(cues(segments, duration_seconds))
 
 
 def as_vtt(segments: Sequence[Segment], duration_seconds: float = math.inf) -> str:
-    """WebVTT, with &, < and > as its section 4.2.2 wants them."""
-    blocks = [
-        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
-        + "".join(f"{_escaped(line)}\n" for line in cue.lines)
-        for cue in cues(segments, duration_seconds)
-    ]
-    return "\n".join(["WEBVTT\n", *blocks])
+    return _vtt(cues(segments, duration_seconds))
 
 
 def as_tsv(segments: Sequence[Segment]) -> str:
@@ -50,8 +54,35 @@ def as_tsv(segments: Sequence[Segment]) -> str:
 
 
 def cues(segments: Sequence[Segment], duration_seconds: float = math.inf) -> list[Cue]:
-    """In order, without overlap. What would be gone too fast stays for a second, if there is room."""
-    rough = [cue for segment in segments for cue in _divided(segment)]
+    """In order, without overlap."""
+    return _spaced([cue for segment in segments for cue in _divided(segment)], duration_seconds)
+
+
+def _srt(cues: Sequence[Cue]) -> str:
+    """SubRip. It knows no escapes: an arrow, which would end a cue, is shortened."""
+    blocks = [
+        f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
+        + "".join(f"{line.replace('-->', '->')}\n" for line in cue.lines)
+        for number, cue in enumerate(cues, start=1)
+    ]
+    return "\n".join(blocks)
+
+
+def _vtt(cues: Sequence[Cue]) -> str:
+    """WebVTT, with &, < and > as its section 4.2.2 wants them."""
+    blocks = [
+        f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+        + "".join(f"{_escaped(line)}\n" for line in cue.lines)
+        for cue in cues
+    ]
+    return "\n".join(["WEBVTT\n", *blocks])
+
+
+_FORMS: dict[SubtitleForm, Callable[[Sequence[Cue]], str]] = {"srt": _srt, "vtt": _vtt}
+
+
+def _spaced(rough: Sequence[Cue], duration_seconds: float) -> list[Cue]:
+    """Without overlap. What would be gone too fast stays for a second, if there is room."""
     end_of_all = _ms(min(duration_seconds, 1e9))
     found: list[Cue] = []
     for i, cue in enumerate(rough):

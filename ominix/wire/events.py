@@ -81,6 +81,7 @@ class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):
     prompt_tokens: int = 0  # of the text around the audio
     audio_tokens: int = 0
     completion_tokens: int = 0
+    subtitles: str | None = None  # the file in the form that the job asks for
 
 
 class Refused(Struct, frozen=True, array_like=True, tag=True):

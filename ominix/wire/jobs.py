@@ -7,7 +7,7 @@ puts its own numbers in their place.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 
@@ -61,6 +61,9 @@ class Cutting(Struct, frozen=True, array_like=True):
     shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
 
 
+SubtitleForm = Literal["srt", "vtt"]
+
+
 class Helper(Struct, frozen=True, array_like=True):
     """A second model that a job needs beside the worker's own."""
 
@@ -78,6 +81,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     logprobs: bool = False  # deltas carry each token's
     cutting: Cutting = Cutting()
     helpers: dict[str, Helper] = {}  # what is wanted beside the text ("words") -> the model that does it
+    subtitles: SubtitleForm | None = None  # TranscriptionDone has them, and no Segment is sent
 
 
 Job = ChatJob | TranscriptionJob

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from ominix.errors import PackageMissing
 from ominix.models.qwen3_asr import words
-from ominix.models.qwen3_asr.repair import longest_rise, repaired
+from ominix.models.qwen3_asr.timestamps import longest_non_decreasing_subsequence, non_decreasing
 
 TEXTS = [
     ("English", "Don't stop -- it's 3.5 well-known.", ["Don't", "stop", "it's", "35", "wellknown"]),
@@ -141,7 +141,7 @@ def test_nagisa_itself():
     ],
 )
 def test_times_that_jump_are_moved_between_their_neighbours(times, expected):
-    assert repaired(times) == expected
+    assert non_decreasing(times) == expected
 
 
 def reference(times):
@@ -161,12 +161,12 @@ def reference(times):
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60))
 def test_repaired_times_never_fall_and_good_ones_stay(classes):
     times = [number * 80.0 for number in classes]
-    fixed = repaired(times)
+    fixed = non_decreasing(times)
     assert len(fixed) == len(times)
     assert fixed == sorted(fixed)
-    kept = longest_rise(times)
+    kept = longest_non_decreasing_subsequence(times)
     assert kept == reference(times)
     assert all(fixed[i] == times[i] for i in kept)
     assert min(times) <= fixed[0]
     assert fixed[-1] <= max(times)
-    assert repaired(fixed) == fixed
+    assert non_decreasing(fixed) == fixed

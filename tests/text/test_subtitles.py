@@ -47,6 +47,15 @@ def test_every_script_is_divided_and_comes_back(language):
     assert all(line == line.strip() and columns(line[0]) for line in shown)
 
 
+@pytest.mark.parametrize(("form", "at_once"), [("srt", subtitles.as_srt), ("vtt", subtitles.as_vtt)])
+def test_subtitles_that_grow_are_those_that_are_laid_out_at_once(form, at_once):
+    segments = [segment(text, 20.0 * i, 20.0 * i + 20) for i, text in enumerate(LONG.values())]
+    growing = subtitles.Subtitles(form)
+    for each in segments:
+        growing.add(each)
+    assert growing.text(20.0 * len(segments)) == at_once(segments, 20.0 * len(segments))
+
+
 @pytest.mark.contract("audio.answer.subtitles")
 @pytest.mark.parametrize("language", SPACED)
 def test_words_are_never_cut(language):
@@ -199,3 +208,23 @@ def test_an_hour_of_dense_text_takes_no_time():
     begun = time.process_time()
     assert len(subtitles.cues(segments)) > 400
     assert time.process_time() - begun < 10
+
+
+HOUR = [Segment(0, 0.0, 1.5, "Hello,"), Segment(1, 3599.9996, 3602.25, " world --> end\nof")]
+
+
+def test_srt_counts_from_one_and_rounds_up_to_the_next_hour():
+    assert subtitles.as_srt(HOUR, 3603.0) == (
+        "1\n00:00:00,000 --> 00:00:01,500\nHello,\n\n2\n01:00:00,000 --> 01:00:02,250\nworld -> end of\n"
+    )
+
+
+def test_vtt_has_its_header_and_points():
+    assert subtitles.as_vtt(HOUR, 3603.0).startswith(
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\nHello,\n\n01:00:00.000"
+    )
+
+
+def test_nothing_said_makes_empty_subtitles():
+    assert subtitles.Subtitles("srt").text(2.0) == ""
+    assert subtitles.Subtitles("vtt").text(2.0) == "WEBVTT\n"

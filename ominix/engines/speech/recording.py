@@ -29,6 +29,7 @@ from ominix.engines.speech.repetition import RepetitionFilter
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Answer, Draw, Features, Recogniser
 from ominix.text.sentences import TimedWord, sentences
+from ominix.text.subtitles import Subtitles
 from ominix.wire.events import Delta, Event, Progress, Segment, Started, TokenLogprob, TranscriptionDone, Word
 from ominix.wire.jobs import TranscriptionJob
 
@@ -110,6 +111,7 @@ class Recording:
         self._whole = False  # no clip follows
         self._text = ""
         self._segments = 0
+        self._subtitles = Subtitles(job.subtitles) if job.subtitles else None
         self._spoken: dict[str, float] = {}  # seconds by language
         self._tokens: Counter[str] = Counter()
 
@@ -175,9 +177,14 @@ class Recording:
             self._spoken[language] = self._spoken.get(language, 0.0) + part.clip.end - part.clip.start
         if part.refusal and not self._segments:
             raise part.refusal
-        return [*self._segments_of(part, part.clip.sound), progress]
+        segments = self._segments_of(part, part.clip.sound)
+        if self._subtitles is None:
+            return [*segments, progress]
+        for segment in segments:
+            self._subtitles.add(segment)
+        return [progress]
 
-    def _segments_of(self, part: Part, sound: tuple[float, float]) -> list[Event]:
+    def _segments_of(self, part: Part, sound: tuple[float, float]) -> list[Segment]:
         """One a sentence where the words' times are known, else one with all the text."""
         found = sentences(part.text, part.words)
         if not found:
@@ -217,4 +224,5 @@ class Recording:
             self._tokens["prompt"],
             self._tokens["audio"],
             self._tokens["drawn"],
+            self._subtitles.text(self._seconds) if self._subtitles else None,
         )

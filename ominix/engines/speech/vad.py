@@ -2,8 +2,8 @@
 
 Speech comes and goes in many bands at once. So each band's level is measured against the quiet around it:
 steady sound (noise, hum, a long tone) is its own quiet, and a pure tone is in too few bands. Music and crowds
-are not told from speech: what is lively is left to the model, which can say that nobody speaks. Numpy alone.
-tools/bench_vad.py compares it with libraries; docs/speech.md has the figures.
+are not distinguished from speech: what is lively is left to the model, which can say that nobody speaks.
+Numpy alone. tools/bench_vad.py compares it with libraries; docs/speech.md has the figures.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ominix.models.qwen3_asr.config import AlignerConfig
-from ominix.models.qwen3_asr.repair import repaired
+from ominix.models.qwen3_asr.timestamps import non_decreasing
 from ominix.models.qwen3_asr.tokenizer import Vocabulary
 
 
@@ -51,5 +51,5 @@ class Questions:
 
 def times(classes: Sequence[int], class_ms: float) -> list[tuple[int, int]]:
     """Two classes a word -> its start and end in milliseconds; none before the one before it."""
-    fixed = repaired([number * class_ms for number in classes])
+    fixed = non_decreasing([number * class_ms for number in classes])
     return list(zip(fixed[::2], fixed[1::2], strict=True))

@@ -38,7 +38,7 @@ class _Row:
 
 @dataclass
 class _Drawn:
-    """The next token of every row, and what is told of it; perhaps still being computed. All (B,)."""
+    """The next token of every row with its log-probabilities; perhaps still being computed. All (B,)."""
 
     tokens: mx.array
     logprobs: mx.array
@@ -58,7 +58,7 @@ class _Drawn:
 class Rows:
     def __init__(self, model: Model, watched: int, *, lookahead: bool | None = None) -> None:
         """`lookahead`: begin the next step before a draw is looked at, so that a GPU does not wait for
-        Python. It costs a step at the end of the last row; a CPU goes without unless told."""
+        Python. It costs a step at the end of the last row; a CPU goes without unless asked."""
         self._model = model
         self._watched = watched
         self._in_numpy = door.is_settled_for_cpu(model)
@@ -66,7 +66,7 @@ class Rows:
         self._rows: list[_Row] = []
         self._caches: list[BatchKVCache] = []  # one a layer
         self._last = mx.array([], dtype=mx.uint32)  # (B,) what the next step reads
-        self._ahead: _Drawn | None = None  # what the next step will tell
+        self._ahead: _Drawn | None = None  # what the next step will return
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -12,6 +12,7 @@ from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.recording import Part, Recording
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Draw
+from ominix.text import subtitles
 from ominix.text.sentences import TimedWord
 from ominix.wire.events import Delta, Progress, Segment, Started, TranscriptionDone
 from ominix.wire.jobs import TranscriptionJob
@@ -144,6 +145,19 @@ def test_logprobs_come_with_the_text_s_tokens_alone():
     assert b"".join(bytes(entry.token_bytes) for entry in told) == b"one two"
     assert {entry.logprob for entry in told} == {-0.7}
     assert len(told) == len("one two")
+
+
+@pytest.mark.parametrize("form", ["srt", "vtt"])
+def test_subtitles_are_laid_out_here_and_no_segments_are_sent(form):
+    job = recording(subtitles=form)
+    say(job.add(clip(0, 20)), "English:one two", ends=True)
+    say(job.add(clip(20, 30)), "English:three", ends=True)
+    job.end()
+    events = job.next_events()
+    assert [type(event) for event in events[1:]] == [Delta, Progress, Delta, Progress, TranscriptionDone]
+    as_text = {"srt": subtitles.as_srt, "vtt": subtitles.as_vtt}[form]
+    segments = [Segment(0, 0.25, 19.75, "one two"), Segment(1, 20.25, 29.75, "three")]
+    assert events[-1].subtitles == as_text(segments, 30)
 
 
 # Words

@@ -166,7 +166,18 @@ def test_a_stage_that_needs_the_text_runs_when_it_is_whole(files):
         assert [word.text for word in words] == text.split()
         assert all(a.end <= b.start + 1e-6 for a, b in itertools.pairwise(words))
     assert sum(engine.words.batches) == 6
-    assert max(engine.words.batches) > 1  # parts of several jobs in one run
+
+
+def test_a_stage_gets_the_parts_of_several_jobs_together(files):
+    engine = Engine()
+    for number in (1, 2):
+        engine.scheduler.admit(number, TranscriptionJob(opened(files[1]), helpers={"words": TOY}))
+    engine.scheduler.step()
+    for task in engine.scheduler._tasks.values():
+        task.reader.pending.result()  # both clips are there, so both rows begin and end together
+    while not engine.scheduler.idle:
+        engine.scheduler.step()
+    assert engine.words.batches == [2]
 
 
 def test_a_stage_that_needs_no_text_runs_as_soon_as_a_clip_is_there(files):

@@ -1,7 +1,9 @@
-"""Times that run on, out of times that may jump back.
+"""Make timestamps non-decreasing: keep the longest non-decreasing subsequence, move the rest.
 
-The rule is the reference's (qwen-asr's fix_timestamp, transformers' _fix_timestamps), ties included: the
-longest row that never falls stays; what is not in it is moved between its neighbours in that row.
+In: times in milliseconds that may jump back. Out: as many whole milliseconds that do not.
+
+A time that is not in the subsequence is moved between its neighbours in it. The rule is the reference's
+(qwen-asr's fix_timestamp, transformers' _fix_timestamps), ties included.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ import numpy as np
 _SHORT = 2  # so many wrong ones beside each other take a neighbour's time; more are spread evenly
 
 
-def repaired(times: Sequence[float]) -> list[int]:
-    """As many whole numbers that never fall."""
-    kept = longest_rise(times)
+def non_decreasing(times: Sequence[float]) -> list[int]:
+    """As many whole numbers, none less than the one before."""
+    kept = longest_non_decreasing_subsequence(times)
     result = list(times)
     for before, after in zip([None, *kept], [*kept, None], strict=True):
         first = 0 if before is None else before + 1
@@ -26,9 +28,9 @@ def repaired(times: Sequence[float]) -> list[int]:
     return [int(time) for time in result]
 
 
-def longest_rise(values: Sequence[float]) -> list[int]:
-    """Where the members of the longest row that never falls stand: of several the first to be complete,
-    and each member's predecessor the earliest possible."""
+def longest_non_decreasing_subsequence(values: Sequence[float]) -> list[int]:
+    """The indices of its members. Of several such subsequences the one that is complete first, and of each
+    member's possible predecessors the earliest."""
     row = np.asarray(values, np.float64)
     lengths = np.ones(len(row), np.int64)
     parents = np.full(len(row), -1)

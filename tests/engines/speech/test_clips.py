@@ -1,16 +1,13 @@
-"""Cutting, joining and stopping: what the speech engine does without a model."""
+"""Where recordings are cut into clips, on synthetic speech."""
 
 from __future__ import annotations
 
 import itertools
-import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ominix.engines.speech import clips, joining
-from ominix.engines.speech.repetition import RepetitionFilter
+from ominix.engines.speech import clips
 from ominix.wire.jobs import Cutting
 
 RATE = 16_000
@@ -198,86 +195,3 @@ def test_threshold_says_what_counts_as_speech():
     assert 2.5 > lengths[1] > lengths[2] + 0.1
     assert spans[3] == []
     assert sounds(silence(3), threshold=0.0) == []
-
-
-# Joints
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "joint"),
-    [
-        ("Hello.", "World", " "),
-        ("Hello", ", world", ""),
-        ("你好。", "世界", ""),
-        ("こんにちは", "カタカナ", ""),
-        ("สวัสดี", "ครับ", ""),
-        ("안녕하세요", "세계", " "),
-        ("three", "零", " "),
-        ("", "World", ""),
-        ("Hello ", "World", ""),
-        ("нет", "да", " "),
-    ],
-)
-def test_spaces_only_where_the_script_has_them(before, after, joint):
-    assert joining.between(before, after) == joint
-
-
-SCRIPTS = json.loads((Path(__file__).parents[2] / "data" / "scripts.json").read_text("utf-8"))
-
-
-@pytest.mark.parametrize("language", SCRIPTS)
-def test_what_was_cut_is_joined_as_it_was(language):
-    """At every space, or wherever there is none in scripts that are written without."""
-    text = SCRIPTS[language]
-    solid = language in ("Chinese", "Japanese", "Thai")
-    places = [i for i in range(1, len(text)) if text[i - 1] != " " and (text[i] == " ") != solid]
-    assert len(places) > 10
-    for place in places:
-        before, after = text[:place], text[place:].lstrip()
-        assert before + joining.between(before, after) + after == text
-
-
-# RepetitionFilter
-
-
-def through(text: str, size: int = 3) -> tuple[str, bool]:
-    loops = RepetitionFilter()
-    shown = "".join(loops.feed(text[i : i + size]) for i in range(0, len(text), size))
-    return shown + loops.end(), loops.found
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "The cat sat on the mat, and that was that.",
-        "no no no no no no, he said",
-        "1000000000000000 is a number",
-        "ha" * 19 + " very funny",
-        "。" * 3 + "好好好",
-        "",
-    ],
-)
-@pytest.mark.parametrize("size", [1, 3, 100])
-def test_what_is_no_loop_passes_unchanged(text, size):
-    assert through(text, size) == (text, False)
-
-
-@pytest.mark.parametrize(
-    ("pattern", "copies"),
-    [("a", 200), ("ha ", 100), ("好的。", 50), ("one two three four five six seven. ", 12)],
-)
-@pytest.mark.parametrize("size", [1, 3, 1000])
-def test_a_loop_is_found_and_at_most_three_copies_are_left(pattern, copies, size):
-    text, looped = through("It begins. " + pattern * copies, size)
-    assert looped
-    assert text.startswith("It begins. " + pattern * 2)
-    assert ("It begins. " + pattern * 3).startswith(text)
-
-
-def test_text_is_shown_at_once_unless_it_repeats():
-    loops = RepetitionFilter()
-    assert [loops.feed(word) for word in ("one ", "two ", "three ")] == ["one ", "two ", "three "]
-    shown = [loops.feed("four ") for _ in range(6)]
-    assert shown[:2] == ["four ", "four "]
-    assert shown[4:] == ["", ""]
-    assert "".join(shown) + loops.feed("five") == "four " * 6 + "five"

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from ominix.api import transcriptions
+from ominix.wire.events import Delta, Progress, Segment, Started, TranscriptionDone
+
+EVENTS = [
+    Started(),
+    Progress(1.0, None),
+    Delta("Hello,"),
+    Delta(" world"),
+    Segment(0, 0.0, 1.5, "Hello,", tokens=(1, 2), avg_logprob=-0.1),
+    Segment(1, 3599.9996, 3602.25, " world --> end\nof", tokens=(3,)),
+    TranscriptionDone("Hello, world", "English", 3603.0, 5, 7, 3),
+]
+
+
+@pytest.fixture
+def found():
+    return transcriptions.collected(EVENTS)
+
+
+def test_text_is_the_done_text(found):
+    assert transcriptions.TEXTS["text"](found.done) == "Hello, world\n"
+    assert transcriptions.as_json(found, logprobs=False) == {
+        "text": "Hello, world",
+        "usage": {"type": "duration", "seconds": 3603.0},
+    }
+
+
+def test_subtitles_are_handed_on_as_the_worker_has_made_them():
+    done = TranscriptionDone("Hello", "English", 1.0, subtitles="WEBVTT\n")
+    assert [transcriptions.TEXTS[form](done) for form in ("srt", "vtt")] == ["WEBVTT\n"] * 2
+
+
+def test_nothing_said_makes_an_empty_text():
+    empty = transcriptions.collected([TranscriptionDone("", None, 2.0)])
+    assert transcriptions.TEXTS["text"](empty.done) == "\n"
+    assert transcriptions.as_verbose_json(empty)["language"] == ""
+
+
+def test_segments_have_every_field(found):
+    second = transcriptions.as_verbose_json(found)["segments"][1]
+    assert (second["id"], second["seek"], second["tokens"]) == (1, 360000, [3])
+    assert second["compression_ratio"] == transcriptions.compression_ratio(" world --> end\nof")
+
+
+def test_loops_compress_well():
+    assert (
+        transcriptions.compression_ratio("again " * 100)
+        > 10
+        > transcriptions.compression_ratio("say it once")
+    )
+
+
+def test_the_sum_of_deltas_is_the_done_text():
+    sent = [body for event in EVENTS if (body := transcriptions.stream_event(event))]
+    deltas = "".join(b["delta"] for b in sent if b["type"] == "transcript.text.delta")
+    assert deltas == sent[-1]["text"]
+    assert sent[-1]["usage"]["total_tokens"] == 15
