@@ -37,6 +37,7 @@ def parse(body: bytes) -> Any:  # whatever JSON can say
             body.decode("utf-8-sig"),  # some clients send a byte-order mark
             parse_constant=_refuse_constant,
             parse_float=_finite,
+            parse_int=_whole,
             object_pairs_hook=_unique,
         )
         _depth(value)
@@ -67,6 +68,13 @@ def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
         raise _bad(f"{text[:20]} is too large a number")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if not -(1 << 63) <= number < 1 << 64:  # what a message to a worker can hold
+        raise _bad(f"{text[:20]}... is too large a number")
     return number
 
 
