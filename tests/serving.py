@@ -16,6 +16,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import runner_watch
 from hub import Hub
 
 from ominix.wire.control import EngineSpec, Loadable
@@ -83,6 +84,7 @@ class RunningServer:
                 env={**os.environ, "TMPDIR": str(self.temp), **(env or {})},
                 start_new_session=True,
             )
+        runner_watch.started(self.process.pid)
         assert self.process.stdout
         self.banner = [self.process.stdout.readline()]
         if "/v1" not in self.banner[0]:
@@ -140,6 +142,8 @@ class RunningServer:
             return self.process.wait(seconds)
         finally:
             self.process.kill()
+            self.process.wait()
+            runner_watch.ended(self.process.pid)
 
 
 @pytest.fixture
