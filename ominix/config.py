@@ -7,30 +7,6 @@ from pathlib import Path
 
 MIB = 1 << 20
 
-# OpenAI's names for its own speech models: clients that point at it keep working unchanged.
-SPEECH_ALIASES = (
-    "qwen3-asr",
-    "whisper-1",
-    "gpt-transcribe",
-    "gpt-4o-transcribe",
-    "gpt-4o-mini-transcribe",
-)
-
-# The name of the model that gives words their times.
-ALIGNER_ALIAS = "qwen3-forced-aligner"
-
-# Short names for repositories that people want; --alias adds to them or replaces them.
-REPOSITORIES = {
-    "qwen3-asr": "mlx-community/Qwen3-ASR-0.6B-8bit",
-    "qwen3-asr-0.6b": "mlx-community/Qwen3-ASR-0.6B-8bit",
-    "qwen3-asr-1.7b": "mlx-community/Qwen3-ASR-1.7B-8bit",
-    ALIGNER_ALIAS: "mlx-community/Qwen3-ForcedAligner-0.6B-8bit",
-    "minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx",
-    "qwen3-0.6b": "mlx-community/Qwen3-0.6B-4bit",
-    "qwen3-4b": "mlx-community/Qwen3-4B-Instruct-2507-4bit",
-    "llama-3.2-1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
-}
-
 
 @dataclass(frozen=True)
 class Config:

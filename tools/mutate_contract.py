@@ -293,8 +293,8 @@ api/downloads.py: 200 for what has only begun [store from_the_hub]
     status=202
     status=200
 library/catalog.py: any model takes an unknown one's place [requests ids_of]
-    model = self._exact(name, models) or self._by_family(name, models)
-    model = self._exact(name, models) or self._by_family(name, models) or models[-1]
+    model = self._exact(name, models) or self._of_kind(name, models)
+    model = self._exact(name, models) or self._of_kind(name, models) or models[-1]
 library/catalog.py: an unknown model is not named as param [requests ids_of]
     return ModelNotFound(_missing(name, models), param="model")
     return ModelNotFound(_missing(name, models))
@@ -304,7 +304,7 @@ library/checkpoint.py: a broken folder breaks the list [requests ids_of]
 library/catalog.py: a path is an owner [catalog unknown_names]
     by_id.get(last) if OWNER.fullmatch(owner) else None
     by_id.get(last)
-config.py: an alias is missing [requests usual_names]
+families/table.py: an alias is missing [requests usual_names]
     "gpt-4o-mini-transcribe",
     ⠀
 http/schemas.py: null is a value [requests null]

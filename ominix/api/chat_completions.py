@@ -38,7 +38,7 @@ class ChatCompletions:
         with self._turns.one():
             fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
             job = chat_job(fields)
-            model = self._catalog.for_task(fields["model"], "chat")
+            model = self._catalog.able(fields["model"], "chat")
             access.record(req).submitted(model.id)
             completion = Completion(
                 fields["model"],

@@ -10,9 +10,10 @@ import falcon
 from falcon import Request, Response
 
 from ominix.errors import Busy, ClientLeft, Conflict, ModelNotFound, Unavailable
+from ominix.families.family import UNKNOWN
 from ominix.http.answers import Answers
 from ominix.http.listener import LOOK_SECONDS, is_gone
-from ominix.library.catalog import Catalog, Model
+from ominix.library.catalog import INSTALLED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.progress import Download
 from ominix.workers.pool import Pool
@@ -54,7 +55,7 @@ class Models:
         self._answers.send(resp, "model", body)
 
     def on_delete_one(self, req: Request, resp: Response, model_id: str) -> None:
-        """Takes exact names alone: what "whisper-1" stands for is nothing to delete."""
+        """Takes exact names alone: a name that means any model is nothing to delete."""
         _check(model_id, "DELETE")
         pending = self._pending_named(model_id)
         found = pending["id"] if pending else self._deletable(model_id).id
@@ -64,7 +65,7 @@ class Models:
 
     def _deletable(self, name: str) -> Model:
         model = self._catalog.exact(name)
-        if self._catalog.folder not in model.path.parents:
+        if model.origin != INSTALLED:
             raise Conflict(f"The model '{model.id}' is built in: it stays.", code="model_built_in")
         return model
 
@@ -83,8 +84,7 @@ class Models:
 
     def _load(self, req: Request, model: Model) -> None:
         """Returns when it is loaded. A client that leaves does not stop it."""
-        model = self._catalog.for_task(model.id, model.task)
-        worker = self._pool.load(model.loadable)
+        worker = self._pool.load(self._catalog.servable(model).loadable)
         if not self._waiting.acquire(blocking=False):
             raise Busy("Too many requests wait for models to load; this one loads too.")
         try:
@@ -108,8 +108,7 @@ class Models:
         model = Model(
             download.id,
             self._catalog.folder / download.id,
-            task="unknown",
-            kind="",
+            UNKNOWN,
             owned_by=download.repo_id.partition("/")[0],
             created=0,
             size_bytes=download.bytes_done,
@@ -148,11 +147,12 @@ def model_object(model: Model, loaded: bool) -> dict[str, Any]:
         "object": "model",
         "created": model.created,
         "owned_by": model.owned_by,
-        "path": str(model.path),
+        "path": model.shown_path,
         "loaded": loaded,
         "size_bytes": model.size_bytes,
         "status": "ready",
         "task": model.task,
+        "abilities": sorted(model.abilities),
         "repo_id": model.repo_id,
         "quantization": quantization,
         "downloaded_at": model.downloaded_at,

@@ -18,7 +18,7 @@ from ominix.http.admission import Turns
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
-from ominix.library.catalog import Catalog, Model
+from ominix.library.catalog import Catalog
 from ominix.text import languages
 from ominix.wire.events import Delta, Event, Progress, Segment, TokenLogprob, TranscriptionDone, Word
 from ominix.wire.jobs import Cutting, Helper, SubtitleForm, TranscriptionJob
@@ -49,8 +49,8 @@ class Transcriptions:
     def on_post(self, req: Request, resp: Response) -> None:
         with self._turns.one(), contextlib.ExitStack() as stack:
             fields, audio = self._read(req, stack)
-            model = self._catalog.for_task(fields["model"], "speech")
-            helpers = {"words": self._aligner_for(model)} if wants_words(fields) else {}
+            model = self._catalog.able(fields["model"], "transcribe")
+            helpers = self._catalog.helpers_for(model, {"words"} if wants_words(fields) else ())
             job = transcription_job(fields, audio, helpers)
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
@@ -58,10 +58,6 @@ class Transcriptions:
             sse.answer(resp, listener, self._renderer(), last=b"")
         else:
             self._answer(resp, fields, collected(listener))
-
-    def _aligner_for(self, model: Model) -> Helper:
-        aligner = self._catalog.aligner_for(model)
-        return Helper(aligner.package, str(aligner.path))
 
     def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, int]:
         """The fields and the open audio file, which is closed here when `stack` is."""

@@ -18,7 +18,7 @@ class Translations:
         media.require(req, "multipart/form-data")
         fields, upload = forms.read(req, "translation_form", self._max_bytes)
         upload.close()
-        model = self._catalog.for_task(fields["model"], "speech")
+        model = self._catalog.able(fields["model"], "transcribe")
         raise InvalidRequest(
             f"The model '{model.id}' writes down what is said in the language it is said in; it does not "
             "translate. Models that can: none yet. Use /v1/audio/transcriptions, and have a chat model "

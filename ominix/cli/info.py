@@ -49,7 +49,7 @@ def _lines(model: Model, records: Records, folders: Folders) -> list[tuple[str, 
         ("revision", record.revision if record else None),
         ("downloaded", _date(record.downloaded_at) if record else None),
         ("loaded", "yes" if folders.in_use(model.id) else "no"),
-        ("path", str(model.path)),
+        ("path", model.shown_path),
     ]
     return [(name, value) for name, value in known if value is not None]
 

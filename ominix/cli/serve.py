@@ -15,7 +15,7 @@ from ominix.cli import flags
 from ominix.config import MIB, Config
 from ominix.errors import OminixError
 from ominix.http import access, schemas
-from ominix.library.catalog import EMBEDDED, Catalog, Model
+from ominix.library.catalog import BUILT_IN, EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.records import Records
@@ -193,7 +193,7 @@ def _machine_bytes() -> int:
 def banner(address: str, models: Sequence[Model], models_folder: Path) -> str:
     lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
     lines += [_line(model) for model in models]
-    if not any(m.kind and not m.note for m in models):
+    if not any(m.engine and m.origin != BUILT_IN for m in models):
         lines.append(
             "No models yet: 'ominix pull qwen3-asr' fetches one for speech; "
             f"or put an mlx model's folder into {models_folder}."

@@ -1,12 +1,13 @@
 """The contract as code: requests and responses held to the JSON Schemas of schemas/.
 
-Knows JSON Schema and the sentences for people; nothing of HTTP.
+Knows JSON Schema and the sentences for people; nothing of HTTP. The files name no model: where they say
+"${name}", the families' facts are filled in.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from jsonschema import Draft202012Validator, ValidationError
 
 from ominix.errors import InvalidRequest
+from ominix.families import table
+from ominix.families.family import NO_TASK, TASKS
 
 JsonObject = dict[str, Any]  # what json.loads gives: its values are anything
 
@@ -23,7 +26,38 @@ def _documents() -> dict[str, JsonObject]:
     package = Path(__file__).parents[1]
     installed = package / "contract"  # where setup.cfg puts them; in a checkout they lie beside it
     folder = installed if installed.is_dir() else package.parent / "schemas"
-    return {file.name: json.loads(file.read_text("utf-8")) for file in folder.glob("*.json")}
+    facts = _facts()
+    return {file.name: _filled(json.loads(file.read_text("utf-8")), facts) for file in folder.glob("*.json")}
+
+
+def _facts() -> dict[str, list[str]]:
+    """What stands for each placeholder: in an enumeration its items, in a text all of them."""
+    any_model = table.ANY_MODEL["transcribe"]
+    aligners = [name for family in table.KNOWN.able("align") for name in family.aliases]
+    facts = {
+        "abilities": table.KNOWN.abilities,
+        "tasks": [*TASKS.values(), NO_TASK],
+        "any_speech_model": list(any_model),
+        "speech_model": [any_model[0]],
+        "aligner": aligners[:1],
+    }
+    return {f"${{{name}}}": found for name, found in facts.items()}
+
+
+def _filled(node: Any, facts: Mapping[str, list[str]]) -> Any:
+    if isinstance(node, dict):
+        return {key: _filled(value, facts) for key, value in node.items()}
+    if isinstance(node, list):
+        return [filled for item in node for filled in _items(item, facts)]
+    if isinstance(node, str) and "${" in node:
+        for placeholder, found in facts.items():
+            node = node.replace(placeholder, ", ".join(found))
+    return node
+
+
+def _items(item: Any, facts: Mapping[str, list[str]]) -> list[Any]:
+    """What a list's item becomes: a placeholder that stands alone is as many items as its fact has."""
+    return facts[item] if isinstance(item, str) and item in facts else [_filled(item, facts)]
 
 
 @cache

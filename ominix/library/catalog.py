@@ -1,48 +1,41 @@
-"""What is in the models folder, what each is good for, and which one a name means.
+"""What is in the models folder, what each model is able to do, and which one a name means.
 
-Reads config.json, file sizes and the records of downloads, never weights. A broken folder is listed with
-what is wrong with it.
+Reads config.json, file sizes and the records of downloads, never weights; which model is able to do what, the
+families know. A broken folder is listed with what is wrong with it, and breaks nothing else.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ominix.config import ALIGNER_ALIAS, REPOSITORIES, SPEECH_ALIASES
-from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
-from ominix.families.tasks import PACKAGES, task_of
+from ominix.errors import Conflict, InvalidRequest, ModelNotFound, OminixError, Unavailable
+from ominix.families import scripted as test_models
+from ominix.families import table
+from ominix.families.family import TASKS, UNKNOWN, Family
+from ominix.families.table import KNOWN, Families
 from ominix.library import checkpoint
 from ominix.library.records import Record, Records
 from ominix.wire.control import EngineSpec, Loadable
+from ominix.wire.jobs import Helper
 
-ENGINES = {"chat": "text", "speech": "speech"}  # task -> module of ominix.engines
-ALIGNER_NOTE = "gives words their times; a speech model loads it when a request asks for words"
-# What comes with the package: the speech model is the default until a real one is installed.
-EMBEDDED = tuple(Path(__file__).parents[1] / "embedded" / name for name in ("tiny-asr", "tiny-aligner"))
-EMBEDDED_NOTE = "comes with ominix: sixty words, for trying things out; install a real model for real speech"
+# What comes with the package: its models serve until real ones are installed.
+EMBEDDED = tuple(Path(__file__).parents[1] / "embedded" / name for name in KNOWN.built_in)
 OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
-# Models of the scripted engine, one of which cannot be loaded: name -> task, path.
-SCRIPTED = {
-    "scripted": ("chat", Path()),
-    "scripted-2": ("chat", Path()),
-    "scripted-broken": ("chat", Path("broken")),
-    "scripted-speech": ("speech", Path()),
-    "scripted-aligner": ("aligner", Path()),
-}
+INSTALLED, BUILT_IN, SCRIPTED = "installed", "built in", "scripted"  # where a model comes from
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model. `kind` names its engine; empty with `trouble` set: cannot be served, and why."""
+    """One model. With `trouble` set it cannot be served, and that is why."""
 
     id: str
     path: Path
-    task: str
-    kind: str
-    package: str = ""  # under ominix.models; "": mlx-lm has the architecture
+    family: Family
+    origin: str = INSTALLED
     owned_by: str = "local"
     created: int = 0  # seconds since the epoch
     size_bytes: int = 0
@@ -53,9 +46,28 @@ class Model:
     note: str | None = None  # what people should know before they rely on it
 
     @property
+    def abilities(self) -> frozenset[str]:
+        return self.family.abilities
+
+    @property
+    def task(self) -> str:
+        return self.family.task
+
+    @property
+    def engine(self) -> str:
+        """Module of ominix.engines; "": no process of its own."""
+        return "" if self.trouble else self.family.engine
+
+    @property
     def loadable(self) -> Loadable:
         """What the pool has to know of it."""
-        return Loadable(self.id, self.size_bytes, EngineSpec(self.kind, str(self.path), package=self.package))
+        spec = EngineSpec(self.engine, str(self.path), package=self.family.package)
+        return Loadable(self.id, self.size_bytes, spec)
+
+    @property
+    def shown_path(self) -> str:
+        """The path as text that can be printed and sent: names on the disk may be any bytes."""
+        return _text(self.path)
 
 
 class Catalog:
@@ -69,37 +81,58 @@ class Catalog:
         records: Records | None = None,
         embedded: Sequence[Path] = (),
         scripted: bool = False,
+        families: Families = KNOWN,
     ) -> None:
-        """`aliases`: names for ids or repositories, beside those of REPOSITORIES."""
+        """`aliases`: names for ids or repositories, beside those of the families."""
         self.folder = folder
-        self._aliases = {**REPOSITORIES, **(aliases or {})}
+        self._families = families.with_more(test_models.FAMILIES) if scripted else families
+        self._aliases = {**families.repositories, **(aliases or {})}
         self._records = records
-        self._embedded = [_built_in(path) for path in embedded]
-        self._scripted = scripted
+        self._embedded = [self._built_in(path) for path in embedded]
+        self._scripted = [
+            Model(name, Path(path), family, SCRIPTED, owned_by="ominix")
+            for name, (family, path) in (test_models.MODELS.items() if scripted else ())
+        ]
 
     def models(self) -> list[Model]:
         records = self._known()
-        engines = {**ENGINES, "scripted": "scripted"} if self._scripted else ENGINES
-        found = [_read(path, records.get(path.name), engines) for path in _folders(self.folder)]
+        found = [self._read(path, records.get(path.name)) for path in _folders(self.folder)]
         there = {model.id for model in found}
         found += [model for model in self._embedded if model.id not in there]
-        if self._scripted:
-            found += [
-                Model(name, path, task=task, kind="scripted", owned_by="ominix")
-                for name, (task, path) in SCRIPTED.items()
-            ]
-        return found
+        return found + self._scripted
 
     def _known(self) -> dict[str, Record]:
         return self._records.all() if self._records else {}
 
+    def _read(self, path: Path, record: Record | None) -> Model:
+        found = checkpoint.read(path)
+        family = self._families.claiming(found.config)
+        return Model(
+            _text(path.name),
+            path,
+            family,
+            owned_by=record.repo_id.partition("/")[0] if record else "local",
+            created=found.created,
+            size_bytes=found.size_bytes,
+            quantization=found.quantization,
+            repo_id=record.repo_id if record else None,
+            downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
+            trouble=_name_trouble(path.name) or found.trouble or _family_trouble(family, found.config),
+            note=family.note,
+        )
+
+    def _built_in(self, path: Path) -> Model:
+        model = self._read(path, None)
+        notes = (self._families.built_in.get(path.name), model.note)
+        return replace(model, origin=BUILT_IN, owned_by="ominix", note="; ".join(filter(None, notes)) or None)
+
     def get(self, name: str) -> Model:
-        """The model that `name` means: an id, an alias, or a repository.
+        """The model that `name` means: an id, an alias, a repository, or a kind of model.
 
         Raises ModelNotFound; Unavailable while it is being downloaded.
         """
         models = self.models()
-        model = self._exact(name, models) or self._by_family(name, models)
+        model = self._exact(name, models) or self._of_kind(name, models)
         if model is None:
             raise self._absent(name, models)
         return model
@@ -125,6 +158,12 @@ class Catalog:
                 return found
         return None
 
+    def _of_kind(self, name: str, models: list[Model]) -> Model | None:
+        """The first that can be served of those that a name means which is no folder's."""
+        ability, family = table.ability_meant(name), self._families.meant(name)
+        meant = (m for m in models if m.engine and (ability in m.abilities or m.family is family))
+        return next(meant, None)
+
     def repository(self, name: str) -> str:
         """What to download for this name: an alias's repository, or the name itself."""
         return self._aliases.get(name, name)
@@ -140,74 +179,76 @@ class Catalog:
                 )
         return ModelNotFound(_missing(name, models), param="model")
 
-    @staticmethod
-    def _by_family(name: str, models: list[Model]) -> Model | None:
-        """Names of a kind of model rather than of a folder."""
-        if name in SPEECH_ALIASES:
-            return next((m for m in models if m.task == "speech" and m.kind), None)
-        wanted = _letters(name)
-        if wanted.startswith("minicpmsala"):
-            return next((m for m in models if "sala" in _letters(m.id) and m.kind), None)
-        return None
+    def able(self, name: str, ability: str) -> Model:
+        """As `get`, for a request that needs a model with this ability. Raises InvalidRequest if it is none.
 
-    def for_task(self, name: str, task: str) -> Model:
-        """As `get`, for a request that needs a model of this task. Raises InvalidRequest if it is none.
-
-        Conflict for an aligner: no request goes to it.
+        Conflict for one that no request goes to, such as an aligner.
         """
         model = self.get(name)
+        if not model.trouble and ability not in model.abilities:
+            raise InvalidRequest(
+                f"The model '{model.id}' is {_article(model.task)} model; "
+                f"this endpoint needs {_article(TASKS.get(ability, ability))} model.",
+                param="model",
+                code="model_not_supported",
+            )
+        return self.servable(model)
+
+    def servable(self, model: Model) -> Model:
+        """The same one. Raises InvalidRequest for one that cannot be served, Conflict for a mere helper."""
         if model.trouble:
             raise InvalidRequest(
                 f"The model '{model.id}' cannot be served: {model.trouble}.",
                 param="model",
                 code="model_not_servable",
             )
-        if model.task != task:
-            raise InvalidRequest(
-                f"The model '{model.id}' is {_article(model.task)} model; "
-                f"this endpoint needs {_article(task)} model.",
-                param="model",
-                code="model_not_supported",
-            )
-        if not model.kind:
+        if not model.engine:
             raise Conflict(
-                f"'{model.id}' is not loaded by itself: it {ALIGNER_NOTE}.", code="model_not_servable"
+                f"'{model.id}' is not loaded by itself: it {model.family.note}.", code="model_not_servable"
             )
         return model
 
-    def aligner_for(self, model: Model) -> Model:
-        """What gives the words of this speech model's texts their times. Raises InvalidRequest if none does.
+    def helpers_for(self, model: Model, wanted: Collection[str]) -> dict[str, Helper]:
+        """The models that do what is wanted beside the answer, such as "words".
 
-        Of several installed ones ALIGNER_ALIAS chooses, else the first. The embedded one is for the embedded
-        speech model alone: it knows no other words.
+        Raises InvalidRequest if one is not installed.
         """
-        models = self.models()
-        usable = [m for m in models if m.task == "aligner" and not m.trouble and self._fits(m, model)]
-        named = self._exact(ALIGNER_ALIAS, models)
+        models = self.models() if wanted else []
+        found = {name: self._helper(name, model, models) for name in wanted}
+        return {name: Helper(helper.family.package, str(helper.path)) for name, helper in found.items()}
+
+    def _helper(self, wanted: str, model: Model, models: list[Model]) -> Model:
+        """Of several installed ones the first alias of their families chooses, else the first there is."""
+        ability = table.HELPS[wanted].ability
+        usable = [m for m in models if ability in m.abilities and not m.trouble and _fits(m, model)]
+        aliases = [alias for family in self._families.able(ability) for alias in family.aliases]
+        named = self._exact(aliases[0], models) if aliases else None
         if named in usable:
             return named
         if usable:
             return usable[0]
-        raise InvalidRequest(
-            f"Word times need a forced aligner, and none is installed for {model.id}: "
-            f"'ominix pull {ALIGNER_ALIAS}' fetches {self.repository(ALIGNER_ALIAS)}.",
-            param="timestamp_granularities",
-            code="aligner_not_installed",
+        raise self._no_helper(wanted, model, aliases)
+
+    def _no_helper(self, wanted: str, model: Model, aliases: list[str]) -> OminixError:
+        lacks = table.HELPS[wanted]
+        pull = (
+            f"'ominix pull {aliases[0]}' fetches {self.repository(aliases[0])}"
+            if aliases
+            else "there is none"
+        )
+        return InvalidRequest(
+            f"{lacks.need}, and none is installed for {model.id}: {pull}.", param=lacks.param, code=lacks.code
         )
 
-    def _fits(self, aligner: Model, model: Model) -> bool:
-        if "scripted" in (aligner.kind, model.kind):
-            return aligner.kind == model.kind
-        built_in = [known.path for known in self._embedded]
-        return aligner.path not in built_in or model.path in built_in
+
+def _fits(helper: Model, model: Model) -> bool:
+    """Built-in helpers know nothing but the built-in models' words; scripted models keep to themselves."""
+    installed = helper.origin == INSTALLED and model.origin != SCRIPTED
+    return installed or helper.origin == model.origin
 
 
 def _article(task: str) -> str:
     return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
-
-
-def _letters(text: str) -> str:
-    return "".join(c for c in text.lower() if c.isalpha())
 
 
 def _missing(name: str, models: list[Model]) -> str:
@@ -218,39 +259,31 @@ def _missing(name: str, models: list[Model]) -> str:
     )
 
 
-def _built_in(path: Path) -> Model:
-    model = _read(path, None, ENGINES)
-    return replace(model, owned_by="ominix", note="; ".join(filter(None, (EMBEDDED_NOTE, model.note))))
-
-
 def _folders(folder: Path) -> list[Path]:
+    """Those that can be looked at; links count as what they lead to."""
     try:
-        return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        with os.scandir(folder) as entries:
+            return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and _is_folder(e))
     except OSError:
         return []
 
 
-def _read(path: Path, record: Record | None, engines: Mapping[str, str]) -> Model:
-    found = checkpoint.read(path)
-    task, trouble = task_of(found.config) if found.config else "unknown", found.trouble
-    if found.config.get("model_type") == "scripted" and "scripted" in engines:  # in tests
-        task, kind = "chat", "scripted"
-    else:
-        kind = engines.get(task, "")
-    if task == "unknown" and trouble is None:
-        trouble = f"its model_type {found.config.get('model_type')!r} is not supported"
-    return Model(
-        path.name,
-        path,
-        task=task,
-        kind=kind if trouble is None else "",
-        package=PACKAGES.get(str(found.config.get("model_type")), ""),
-        owned_by=record.repo_id.partition("/")[0] if record else "local",
-        created=found.created,
-        size_bytes=found.size_bytes,
-        quantization=found.quantization,
-        repo_id=record.repo_id if record else None,
-        downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
-        trouble=trouble,
-        note=ALIGNER_NOTE if task == "aligner" else None,
-    )
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to what cannot be looked at
+        return False
+
+
+def _text(name: str | Path) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _name_trouble(name: str) -> str | None:
+    return None if _text(name) == name else "its folder's name is not UTF-8; rename it"
+
+
+def _family_trouble(family: Family, config: dict[str, object]) -> str | None:
+    if family is not UNKNOWN:
+        return None
+    return f"its model_type {config.get('model_type')!r:.40} is not supported"

@@ -30,7 +30,7 @@ class Checkpoint:
         if not isinstance(found, dict):
             return None
         bits, group_size = found.get("bits"), found.get("group_size")
-        return (bits, group_size) if isinstance(bits, int) and isinstance(group_size, int) else None
+        return (bits, group_size) if type(bits) is int and type(group_size) is int else None  # True is an int
 
 
 def read(path: Path) -> Checkpoint:
@@ -74,6 +74,6 @@ def _parsed(file: Path, *version: int) -> dict[str, Any]:
 
 def _created(path: Path) -> int:
     try:
-        return int(path.stat().st_mtime)
+        return max(0, int(path.stat().st_mtime))
     except OSError:
         return 0

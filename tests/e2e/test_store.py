@@ -93,6 +93,7 @@ def test_a_model_from_the_hub_to_an_answer_and_away_again(hub, server):
         "size_bytes": done["bytes_total"],
         "status": "ready",
         "task": "chat",
+        "abilities": ["chat"],
         "repo_id": "a/tiny",
         "quantization": {"bits": 4, "group_size": 32},
         "downloaded_at": model["downloaded_at"],

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
+from ominix.api.models import model_object
 from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
-from ominix.library.catalog import Catalog
+from ominix.families.family import Family
+from ominix.families.table import KNOWN
+from ominix.http import schemas
+from ominix.http.answers import json_bytes
+from ominix.library.catalog import Catalog, Model
 from ominix.library.records import Records
+from ominix.wire.jobs import Helper
 
 
 @pytest.fixture
@@ -37,7 +45,7 @@ def folder(tmp_path):
 @pytest.mark.contract("models.broken-folder")
 def test_broken_folders_are_listed_with_their_trouble(folder):
     models = {model.id: model for model in Catalog(folder).models()}
-    assert {name for name, m in models.items() if m.kind} == {
+    assert {name for name, m in models.items() if m.engine} == {
         "llama",
         "MiniCPM-SALA-9B-8bit",
         "Qwen3-ASR-0.6B",
@@ -98,9 +106,9 @@ def test_unknown_names_are_told_what_is_there(folder, name):
 
 def test_a_model_for_another_task_is_refused(folder):
     with pytest.raises(InvalidRequest, match="is a speech model"):
-        Catalog(folder).for_task("qwen3-asr", "chat")
+        Catalog(folder).able("qwen3-asr", "chat")
     with pytest.raises(InvalidRequest, match="cannot be served"):
-        Catalog(folder).for_task("no-weights", "chat")
+        Catalog(folder).able("no-weights", "chat")
 
 
 def test_downloads_say_where_models_come_from(folder, tmp_path):
@@ -156,30 +164,115 @@ def aligners(tmp_path):
     return tmp_path
 
 
+def helper(catalog: Catalog, model: Model) -> str:
+    found = catalog.helpers_for(model, {"words"})["words"]
+    assert found.package == "qwen3_asr"
+    return Path(found.path).name
+
+
 def test_which_aligner_times_words(aligners):
     own = sorted((aligners / "own").iterdir())
     catalog = Catalog(aligners / "models", embedded=own)
-    assert catalog.aligner_for(catalog.get("asr")).id == "a-aligner"
-    assert catalog.aligner_for(catalog.get("tiny-asr")).id == "a-aligner"
+    assert helper(catalog, catalog.get("asr")) == "a-aligner"
+    assert helper(catalog, catalog.get("tiny-asr")) == "a-aligner"
     chosen = Catalog(aligners / "models", {"qwen3-forced-aligner": "b-aligner"}, embedded=own)
-    assert chosen.aligner_for(chosen.get("asr")).id == "b-aligner"
+    assert helper(chosen, chosen.get("asr")) == "b-aligner"
     (aligners / "models" / "a-aligner" / "model.safetensors").unlink()
-    assert catalog.aligner_for(catalog.get("asr")).id == "b-aligner"
+    assert helper(catalog, catalog.get("asr")) == "b-aligner"
 
 
 def test_the_aligner_that_comes_along_is_for_the_speech_model_that_does(aligners):
     catalog = Catalog(aligners / "none", embedded=sorted((aligners / "own").iterdir()))
-    assert catalog.aligner_for(catalog.get("whisper-1")).id == "tiny-aligner"
+    assert helper(catalog, catalog.get("whisper-1")) == "tiny-aligner"
     with pytest.raises(InvalidRequest, match="ominix pull qwen3-forced-aligner") as caught:
-        catalog.aligner_for(Catalog(aligners / "models").get("asr"))
+        helper(catalog, Catalog(aligners / "models").get("asr"))
     assert caught.value.param == "timestamp_granularities"
 
 
 def test_an_aligner_serves_no_requests_of_its_own(aligners):
     catalog = Catalog(aligners / "models")
     aligner = catalog.get("a-aligner")
-    assert (aligner.kind, aligner.trouble) == ("", None)
+    assert (aligner.engine, aligner.trouble) == ("", None)
     with pytest.raises(InvalidRequest, match="an aligner model; this endpoint needs a speech model"):
-        catalog.for_task("a-aligner", "speech")
+        catalog.able("a-aligner", "transcribe")
     with pytest.raises(Conflict, match="is not loaded by itself: it gives words their times"):
-        catalog.for_task("a-aligner", "aligner")
+        catalog.able("a-aligner", "align")
+
+
+def test_no_helper_is_looked_for_where_none_is_wanted(aligners):
+    catalog = Catalog(aligners / "none")
+    assert catalog.helpers_for(Catalog(aligners / "models").get("asr"), set()) == {}
+
+
+def test_scripted_models_help_each_other_alone(aligners):
+    catalog = Catalog(aligners / "models", scripted=True)
+    assert catalog.helpers_for(catalog.get("scripted-speech"), {"words"}) == {"words": Helper("", ".")}
+    assert helper(catalog, catalog.get("asr")) == "a-aligner"
+
+
+@pytest.mark.parametrize(
+    ("config", "task", "abilities"),
+    [
+        ({"model_type": "llama"}, "chat", {"chat"}),
+        ({"model_type": "qwen3_asr"}, "speech", {"transcribe"}),
+        ({"model_type": "qwen3_forced_aligner"}, "aligner", {"align"}),
+        ({"model_type": "none such"}, "unknown", set()),
+    ],
+)
+def test_abilities_and_task_are_the_family_s(tmp_path, config, task, abilities):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"12345")
+    model = Catalog(tmp_path).get("m")
+    assert (model.task, model.abilities) == (task, abilities)
+
+
+def test_a_toy_family_is_served_like_any_other(tmp_path):
+    toy = Family(
+        frozenset({"chat"}),
+        frozenset({"toy"}),
+        engine="text",
+        package="toy",
+        aliases={"t": "a/toy"},
+        prefix="toy",
+    )
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "toy"}')
+    (tmp_path / "m" / "model.safetensors").write_bytes(b"12345")
+    catalog = Catalog(tmp_path, families=KNOWN.with_more([toy]))
+    assert catalog.able("Toy-7B", "chat").id == "m"
+    assert catalog.repository("t") == "a/toy"
+
+
+BROKEN = {
+    "long-type": '{"model_type": "%s"}' % ("x" * 300),
+    "huge-type": '{"model_type": "%s"}' % ("x" * 100_000),
+    "list-type": '{"model_type": ["llama"]}',
+    "zero-type": '{"model_type": "llama\\u0000"}',
+    "half-pair": '{"model_type": "\\ud800"}',
+    "true-bits": '{"model_type": 5, "quantization": {"bits": true, "group_size": 64}}',
+}
+
+
+@pytest.mark.contract("models.broken-folder")
+def test_a_broken_folder_fails_alone(folder):
+    """A model type of 300 letters, or a link to a name that long, made the whole list empty or a 500."""
+    for name, config in BROKEN.items():
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(config)
+        (folder / name / "model.safetensors").write_bytes(b"12345")
+    (folder / "folder-config" / "config.json").mkdir(parents=True)
+    Path(os.fsdecode(os.fsencode(folder) + b"/not-utf8-\xff")).mkdir()
+    (folder / "long-link").symlink_to("x" * 300)
+    (folder / "loop").symlink_to("loop")
+    (folder / "old").mkdir()
+    os.utime(folder / "old", (-5, -5))
+    catalog = Catalog(folder)
+    models = {model.id: model for model in catalog.models()}
+    assert catalog.able("llama", "chat").id == "llama"
+    for name in (*BROKEN, "folder-config", "not-utf8-\ufffd", "old"):
+        assert models[name].trouble, name
+        assert len(models[name].trouble) < 150
+        body = model_object(models[name], loaded=False)
+        assert schemas.mismatch("model", body) is None
+        json_bytes(body)

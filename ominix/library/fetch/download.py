@@ -64,16 +64,17 @@ class Fetch:
         self._records.put(self._id, repo_id=self._hub.repo_id, state=state, **fields)
 
     def _fetch_all(self, listing: Listing) -> None:
-        first = wanted.small(listing.files)
+        wanted.check_is_model(listing.files)
         has_index = wanted.INDEX in listing.files
-        self._check_space(listing, [*first, *([wanted.INDEX] if has_index else [])])
+        self._check_space(listing, [wanted.CONFIG, *([wanted.INDEX] if has_index else [])])
         self._fetch(listing, wanted.CONFIG)
-        wanted.check_config((self._folder / wanted.CONFIG).read_bytes())
+        rules = wanted.rules((self._folder / wanted.CONFIG).read_bytes())
+        first = wanted.settings(listing.files, rules)
         index = None
         if has_index:
             self._fetch(listing, wanted.INDEX)
             index = (self._folder / wanted.INDEX).read_bytes()
-        weights = wanted.weights(listing.files, index)
+        weights = wanted.weights(listing.files, index, rules)
         if has_index and len(weights) > 1:
             first.append(wanted.INDEX)
         self._drop_others(listing, [*first, *weights])

@@ -17,7 +17,7 @@ from ominix.engines.text import text_engine, text_model
 from ominix.engines.text.detokenizer import _byte_letters
 from ominix.engines.text.text_engine import TextEngine
 from ominix.engines.text.text_model import TextModel
-from ominix.families import tasks
+from ominix.families.table import KNOWN
 from ominix.models.minicpm_sala import loader
 from ominix.wire.events import Delta, Event
 from ominix.wire.jobs import ChatJob, Message
@@ -136,7 +136,7 @@ def found_backend() -> backend.Backend:
 
 
 def package(path: Path) -> str:
-    return tasks.PACKAGES.get(json.loads((path / "config.json").read_text())["model_type"], "")
+    return KNOWN.claiming(json.loads((path / "config.json").read_text())).package
 
 
 def said(text: str, *turns: str) -> tuple[Message, ...]:

@@ -1,0 +1,14 @@
+"""MiniCPM-SALA: a chat model that mlx-lm lacks."""
+
+from __future__ import annotations
+
+from ominix.families.family import Family
+
+CHAT = Family(
+    abilities=frozenset({"chat"}),
+    model_types=frozenset({"minicpm_sala"}),
+    engine="text",
+    package="minicpm_sala",
+    aliases={"minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx"},
+    prefix="minicpmsala",
+)
