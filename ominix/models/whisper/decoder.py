@@ -13,7 +13,7 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx_lm.models.cache import BatchKVCache
 
-from ominix.models.whisper.config import Config
+from ominix.models.whisper.config import Config, Heads
 from ominix.models.whisper.layers import Block, KeysValues, MultiHeadAttention
 
 
@@ -66,15 +66,34 @@ class TextDecoder(nn.Module):
 
     def __call__(self, tokens: Sequence[Sequence[int]], cache: Cache) -> mx.array:
         """(B, L) -> states (B, L, n_state). Lazy; the cache grows."""
+        x, mask = self._embed(tokens, cache)
+        for block, text, audio in zip(self.blocks, cache.text, cache.audio, strict=True):
+            x = block.with_audio(block.with_text(x, text, mask), audio)
+        out: mx.array = self.ln(x)
+        return out
+
+    def attention_scores(self, tokens: Sequence[Sequence[int]], cache: Cache, heads: Heads) -> mx.array:
+        """(B, L) -> (B, heads, L, n_audio_ctx): how some heads look at the audio, before their softmax.
+
+        Scores of other heads are not kept, layers above the last of these are not run.
+        """
+        x, mask = self._embed(tokens, cache)
+        found: list[mx.array] = []
+        for number in range(1 + max(layer for layer, _ in heads)):
+            block, audio = self.blocks[number], cache.audio[number]
+            x = block.with_text(x, cache.text[number], mask)
+            if chosen := [head for layer, head in heads if layer == number]:
+                found.append(block.cross_attn.scores(block.cross_attn_ln(x), audio[0], chosen))
+            x = block.with_audio(x, audio)
+        return mx.concatenate(found, axis=1)
+
+    def _embed(self, tokens: Sequence[Sequence[int]], cache: Cache) -> tuple[mx.array, mx.array]:
+        """(B, L) -> (B, L, n_state), and which places each may see."""
         ids = mx.array([list(row) for row in tokens], dtype=mx.uint32)
         places = cache.text[0].offset[:, None] + mx.arange(ids.shape[1])  # (B, L)
         x = self.token_embedding(ids)
-        x = x + self.positional_embedding[places].astype(x.dtype)
         mask = cache.text[0].make_mask(ids.shape[1])
-        for block, text, audio in zip(self.blocks, cache.text, cache.audio, strict=True):
-            x = block(x, text, audio, mask)
-        out: mx.array = self.ln(x)
-        return out
+        return x + self.positional_embedding[places].astype(x.dtype), mask
 
     def logits(self, states: mx.array) -> mx.array:
         """(..., n_state) -> (..., n_vocab)."""
@@ -88,8 +107,11 @@ class DecoderBlock(Block):
         self.cross_attn = MultiHeadAttention(n_state, n_head)
         self.cross_attn_ln = nn.LayerNorm(n_state)
 
-    def __call__(self, x: mx.array, text: BatchKVCache, audio: KeysValues, mask: mx.array) -> mx.array:
+    def with_text(self, x: mx.array, text: BatchKVCache, mask: mx.array) -> mx.array:
+        """(B, L, n_state) -> the same, after a look at the tokens so far. The cache grows."""
         y = self.attn_ln(x)
-        x = x + self.attn(y, text.update_and_fetch(*self.attn.keys_values(y)), mask)
-        x = x + self.cross_attn(self.cross_attn_ln(x), audio)
-        return self.feed_forward(x)
+        out: mx.array = x + self.attn(y, text.update_and_fetch(*self.attn.keys_values(y)), mask)
+        return out
+
+    def with_audio(self, x: mx.array, audio: KeysValues) -> mx.array:
+        return self.feed_forward(x + self.cross_attn(self.cross_attn_ln(x), audio))

@@ -15,6 +15,11 @@ from ominix.models.log_mel import Mel, Samples
 FRAMES_PER_SECOND = log_mel.SAMPLE_RATE_HZ // log_mel.HOP
 
 
+def kind(bands: int) -> str:
+    """What tells these features from other models'."""
+    return f"log-mel, {bands} bands, Whisper's"
+
+
 def features(samples: Samples, bands: int) -> Mel:
     """(N,) samples of a clip or a whole file -> (N // 160, bands). The floor follows their maximum."""
     silence = np.zeros(log_mel.FFT, np.float32)  # no frame that counts sees what the far edge reflects

@@ -26,6 +26,12 @@ class MultiHeadAttention(nn.Module):
         joined: mx.array = self.out(door.attention(q, *seen, mask, in_numpy=in_numpy).reshape(x.shape))
         return joined
 
+    def scores(self, x: mx.array, keys: mx.array, heads: list[int]) -> mx.array:
+        """(B, L, n_state), (B, H, K, D) -> (B, heads, L, K): what the softmax over the keys would read."""
+        q = self._heads(self.query(x)).transpose(0, 2, 1, 3)[:, mx.array(heads)]
+        out: mx.array = q @ keys[:, mx.array(heads)].swapaxes(-1, -2) * q.shape[-1] ** -0.5
+        return out
+
     def keys_values(self, x: mx.array) -> KeysValues:
         """(B, K, n_state) -> (B, H, K, D) twice."""
         k, v = (self._heads(project(x)).transpose(0, 2, 1, 3) for project in (self.key, self.value))

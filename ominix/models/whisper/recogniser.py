@@ -85,7 +85,7 @@ class WhisperRecogniser:
 
     def __init__(self, model: Model, vocabulary: Vocabulary, tokens: SpecialTokens) -> None:
         config = model.config
-        self.features_kind = f"log-mel, {config.n_mels} bands, whisper"
+        self.features_kind = features.kind(config.n_mels)
         self._model = model
         self._vocabulary = vocabulary
         self._tokens = tokens
