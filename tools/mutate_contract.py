@@ -28,6 +28,12 @@ TESTS = {
     "transcriptions": "tests/e2e/test_transcriptions.py",
     "store": "tests/e2e/test_store.py",
     "gate": "tests/server/test_gate.py",
+    "hosts": "tests/server/test_hosts.py",
+    "parser": "tests/server/test_parser.py",
+    "threads": "tests/server/test_threads.py",
+    "chunks": "tests/server/test_chunks.py",
+    "connections": "tests/server/test_connections.py",
+    "door": "tests/e2e/test_front_door.py",
     "bodies": "tests/http/test_bodies.py",
     "catalog": "tests/library/test_catalog.py",
     "chat": "tests/api/test_chat_completions.py",
@@ -130,6 +136,51 @@ server/gate.py: no answer to a preflight [requests cors]
 server/gate.py: any Host is fine [requests every_kind]
     return name in self._hosts or name.endswith(".local") or hosts.is_literal(name)
     return True
+server/gate.py: null is nobody's origin [gate foreign_page]
+        elif not (
+        elif origin != "null" and not (
+server/gate.py: a request without Origin comes from no page [gate foreign_page]
+            if call.headers.get("SEC_FETCH_SITE", "").lower() in FOREIGN_SITES:
+            if False:
+server/gate.py: with a key, names count as well [door another_machine]
+        if self._keys or "*" in self._hosts:
+        if "*" in self._hosts:
+server/hosts.py: a loopback address with something behind it is loopback [hosts all_else]
+    matched = AUTHORITY.fullmatch(text)
+    matched = AUTHORITY.match(text)
+api/health.py: everybody is told what fails [door health_tells]
+        if req.env.get(HAS_KEY, True):
+        if True:
+server/parser.py: a body with two lengths is read [parser two_readers]
+    if codings and "CONTENT_LENGTH" in self.headers:
+    if False:
+server/parser.py: a body is stored before the key is looked at [parser stored]
+        if not self.is_body_left:
+        if True:
+server/parser.py: everybody is told to go on [parser limit]
+        self.expect_continue = False⏎        return len(data)
+        return len(data)
+server/chunks.py: a line between chunks may be endless [chunks endless]
+        if len(line) > MAX_LINE_BYTES:
+        if False:
+server/channels.py: a silent connection stays [connections says_nothing]
+            if self._is_late(now):
+            if False:
+server/channels.py: a body may take for ever [connections kib]
+        elif now - since > BODY_SECONDS:
+        elif False:
+server/channels.py: a reader that reads nothing stays [connections takes_nothing]
+            if now - self._sent_at > send_timeout_seconds:
+            if False:
+server/channels.py: a refused client is reset [connections still_sends]
+        if not (self.close_when_flushed and self.is_body_left):
+        if True:
+server/connections.py: at the limit nobody is let in [connections at_the_limit]
+                channel.handle_close()⏎                return True
+                return False
+server/threads.py: questions and work share their threads [threads starve]
+        (self._questions if channel.asks else self._work).add_task(channel)
+        self._work.add_task(channel)
 http/bodies.py: a byte-order mark is refused [requests byte_order]
     body.decode("utf-8-sig")
     body.decode("utf-8")

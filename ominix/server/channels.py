@@ -93,6 +93,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
     error_task_class = JsonErrorTask
     task_class = Task
     close_when_flushed: bool
+    current_outbuf_count: int
 
     def __init__(self, server: Acceptor, sock: socket.socket, addr: Any, adj: Any, map: Any = None) -> None:
         self.is_body_left = False  # the request that was answered last has bytes that nobody read
@@ -158,6 +159,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
                 self.requests.append(request)
                 self.request = None
                 self.server.add_task(self)
+
+    def write_soon(self, data: bytes) -> int:
+        """A buffer of waitress's keeps what was sent of it: a long stream gets new ones on its way."""
+        if not self.total_outbufs_len and self.current_outbuf_count >= self.adj.outbuf_overflow:
+            self.current_outbuf_count = self.adj.outbuf_high_watermark  # so waitress begins one
+        return int(super().write_soon(data))
 
     def readable(self) -> bool:
         return self._discarding or bool(super().readable())

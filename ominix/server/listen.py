@@ -26,9 +26,11 @@ log = logging.getLogger("ominix.server")
 
 SPARE_THREADS = 16  # for refusals while every job holds a thread
 MAX_HEADER_BYTES = 32 * 1024
-# Of a streamed answer, for a client that reads slowly; then the answer's thread waits. What a plain answer
-# has beyond that lies on the disk.
-MAX_UNSENT_BYTES = 1 << 20
+# Of an answer that its client does not take; what is beyond the first lies on the disk. So its thread and its
+# job are soon done with it: a job whose thread waits keeps its events in memory, ten times as much. Beyond
+# the second, the thread waits.
+UNSENT_MEMORY_BYTES = 256 << 10
+UNSENT_BYTES = 32 << 20
 FLUSH_SECONDS = 5.0  # how long finished answers may take to leave when the server stops
 
 
@@ -82,7 +84,8 @@ class Server:
             channel_request_lookahead=MAX_PIPELINED,  # else nobody notices that a client left
             max_request_header_size=MAX_HEADER_BYTES,
             max_request_body_size=ABSURD_BYTES,  # the parser knows each endpoint's limit
-            outbuf_high_watermark=MAX_UNSENT_BYTES,
+            outbuf_overflow=UNSENT_MEMORY_BYTES,
+            outbuf_high_watermark=UNSENT_BYTES,
             asyncore_use_poll=True,
             clear_untrusted_proxy_headers=True,
             ident="ominix",

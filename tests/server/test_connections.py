@@ -26,6 +26,7 @@ from ominix.server.threads import Dispatcher
 
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SEND_TIMEOUT = 60.0
+UNSENT_MEMORY, UNSENT = 1 << 16, 4 << 20
 
 
 class Resource:
@@ -78,7 +79,8 @@ class Site:
             dispatcher=Dispatcher(4),
             connection_limit=limit,
             channel_request_lookahead=channels.MAX_PIPELINED,
-            outbuf_high_watermark=1 << 20,
+            outbuf_overflow=UNSENT_MEMORY,
+            outbuf_high_watermark=UNSENT,
             asyncore_use_poll=True,
         )
         self._clients: list[socket.socket] = []
@@ -233,13 +235,28 @@ def test_a_reader_that_takes_nothing_is_let_go(site):
     deaf = here.connect(b"PUT /quick HTTP/1.1\r\nHost: localhost\r\n\r\n")
     here.turn(0.5)
     (channel,) = here.acceptor.active_channels.values()
-    assert 0 < channel.total_outbufs_len < 2 << 20
+    assert here.until(lambda: UNSENT <= channel.total_outbufs_len < 2 * UNSENT)
+    assert channel.outbufs[-1].overflowed  # to the disk: memory stays free
     here.later(SEND_TIMEOUT - 5)
     assert not here.resource.left.is_set()
     here.later(6)
     assert here.until(here.resource.left.is_set)
     deaf.close()
     assert here.count == 0
+
+
+def test_a_long_stream_that_is_read_does_not_stay_in_memory(site):
+    here = site()
+    reader = here.connect()
+    reader.settimeout(10)
+    (channel,) = here.acceptor.active_channels.values()
+    for _ in range(100):
+        channel.write_soon(b"x" * 10_000)
+        left = 10_000
+        while left:
+            left -= len(reader.recv(left))
+    kept = sum(buffer.getfile().seek(0, 2) for buffer in channel.outbufs)
+    assert kept < 2 * UNSENT_MEMORY  # without new buffers: all that was sent
 
 
 def test_a_reader_that_is_slow_is_served(site):
