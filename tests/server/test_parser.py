@@ -5,6 +5,8 @@ import json
 
 import falcon
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from waitress.adjustments import Adjustments
 
 from ominix.server.endpoints import SMALL_BODY_BYTES, Endpoints
@@ -210,3 +212,34 @@ def test_a_full_disk_is_said(number, expected):
 def test_a_refusal_is_in_the_one_shape():
     answer = parsed(request(HOST), keys=["one"]).error.answer
     assert set(json.loads(json.dumps(answer))["error"]) == {"message", "type", "param", "code"}
+
+
+CHUNKED = b"2;a=b\r\nhi\r\n0\r\nA: b\r\n\r\n"
+PIECES = [b"\r\n", b"\n", b":", b"[", b" ", b"\x00", b"9" * 4400, b"//", b"@", b"\xff"]
+
+
+@st.composite
+def torn_requests(draw) -> bytes:
+    data = draw(
+        st.sampled_from(
+            [
+                request(HOST, "Content-Length: 5", "Authorization: Bearer one", body=b"hello"),
+                request(HOST, "Transfer-Encoding: chunked", "Expect: 100-continue", body=CHUNKED),
+                request("Host: [::1]:80", "Origin: null", line="GET http://[::1]:80/health?a#b HTTP/1.1"),
+            ]
+        )
+    )
+    for _ in range(draw(st.integers(0, 4))):
+        at, length = draw(st.integers(0, len(data))), draw(st.integers(0, 20))
+        piece = draw(st.binary(max_size=6) | st.sampled_from(PIECES))
+        data = data[:at] + piece + data[at + length :]
+    return data
+
+
+@given(torn_requests(), st.sampled_from([1, 7, 8192]))
+@settings(max_examples=400, deadline=None)
+def test_no_bytes_make_it_fail(data, piece):
+    """What raises here is a connection that is closed without an answer, and a traceback in the log."""
+    parser = parsed(data, piece)
+    assert parser.error is None or 400 <= parser.error.code < 600
+    assert not (parser.error and parser.expect_continue)
