@@ -76,6 +76,8 @@ def test_harmless_fields_are_ignored(shared_server, fields):
         ({"response_format": {"type": "json_object"}}, "response_format.type", "unsupported_parameter"),
         ({"response_format": {"type": "json_schema"}}, "response_format.type", "unsupported_parameter"),
         ({"n": 9}, "n", "unsupported_value"),
+        ({"max_tokens": 1e30}, "max_tokens", "invalid_value"),
+        ({"top_k": 1e19}, "top_k", "invalid_value"),
     ],
 )
 def test_what_would_change_the_answer_is_refused_by_name(shared_server, fields, param, code):
