@@ -1,7 +1,7 @@
 """Answers: tokens in, events out, for each choice of a job.
 
 An answer's text is cut into passages, reasoning apart from the answer proper. Text that could still become
-a tag or a stop text is held back, and only that long. Stop texts count in the answer proper, not in
+a tag or a stop string is held back, and only that long. Stop texts count in the answer proper, not in
 reasoning. Knows nothing of batches and of mlx.
 """
 
@@ -34,7 +34,7 @@ class Choice:
         self._logprobs: deque[tuple[int, TokenLogprob]] = deque()  # with where each begins, in characters
 
     def add(self, token: Token) -> list[Event]:
-        """The events that the next token makes: Finished, if it is the last or completes a stop text."""
+        """The events that the next token makes: Finished, if it is the last or completes a stop string."""
         if token.finish == "stop":  # it is no part of the answer
             return self._finish("stop")
         was_reasoning = self._parser.reasoning

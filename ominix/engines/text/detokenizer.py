@@ -76,7 +76,7 @@ class _DecodedText:
 
 
 def _silent(tokenizer: TokenizerWrapper) -> Iterable[int]:
-    """Special tokens, save those around a thought, which are looked for in the text."""
+    """Special tokens, save those around reasoning, which are looked for in the text."""
     spoken = {tokenizer.think_start, tokenizer.think_end}
     for token, added in tokenizer.added_tokens_decoder.items():
         if added.special and added.content not in spoken:

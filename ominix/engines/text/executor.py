@@ -60,7 +60,7 @@ class Executor:
         return self._prefixes.saved_tokens(prompt)
 
     def needs_boundaries(self, prompt_tokens: int) -> bool:
-        """Caches that can be trimmed serve from any place on: only others are kept at chosen ones."""
+        """Caches that can be trimmed can be cut anywhere later; only others must be kept at boundaries."""
         return not self._trims or (self._window is not None and prompt_tokens >= self._window)
 
     def synchronize(self) -> None:

@@ -20,7 +20,7 @@ moves the states:
 - decode: a token a step. The first comes out of the prompt's last token.
 - forks are the further choices of one job. They join where the prefill of their prompt ends, before all
   others: the executor holds copies of the caches for them, and nobody should hold memory and wait.
-- leaving: cancelled, or ended by a stop text, which only the engine sees. The executor frees it with the
+- leaving: cancelled, or ended by a stop string, which only the engine sees. The executor frees it with the
   next plan.
 
 Whoever arrives while nothing runs waits a moment (the batch delay) for others that come with it: prefilled

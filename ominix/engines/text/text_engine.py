@@ -158,7 +158,7 @@ class TextEngine:
         events = choice.add(token)
         if not isinstance(events[-1] if events else None, Finished):
             return events
-        if not token.finish:  # a stop text: the batch does not know of it
+        if not token.finish:  # a stop string: the batch does not know of it
             self._scheduler.leave([token.sequence_id])
         del job.choices[token.sequence_id], self._by_sequence[token.sequence_id]
         job.finished.append(choice)

@@ -11,8 +11,8 @@ from ominix.engines.text.answers import AnswerParser
 TAGS = ("<think>", "</think>")
 
 
-def cut(pieces, stops=(), tags=TAGS, thinking=False):
-    passages = AnswerParser(stops, tags, thinking)
+def cut(pieces, stops=(), tags=TAGS, reasoning=False):
+    passages = AnswerParser(stops, tags, reasoning)
     found = [p for piece in pieces for p in passages.add(piece)]
     found += passages.close()
     said = "".join(p.text for p in found if not p.reasoning)
@@ -42,12 +42,12 @@ def test_pieces_do_not_matter(text, stops, expected):
         assert cut(pieces, stops) == expected
 
 
-def test_a_model_without_thoughts_may_write_the_tag():
+def test_a_model_that_does_not_reason_may_write_the_tag():
     assert cut(["<think>x"], tags=None) == ("", "<think>x", False)
 
 
-def test_a_thought_may_be_open_from_the_start():
-    assert cut(["hm</think>yes"], thinking=True) == ("hm", "yes", False)
+def test_reasoning_may_be_open_from_the_start():
+    assert cut(["hm</think>yes"], reasoning=True) == ("hm", "yes", False)
 
 
 def test_nothing_is_held_back_that_cannot_become_a_stop():

@@ -57,7 +57,7 @@ def test_the_same_plans_give_the_same_tokens_again(models, kind):
     engine.cancel(1)
     engine.admit(3, ChatJob(said("to be cancelled " * 9, "yes", "and then?"), Sampling(seed=2), max_tokens=9))
     engine.admit(
-        4, ChatJob(said("a stop text"), Sampling(temperature=2, seed=3), max_tokens=99, stop=("e", "a"))
+        4, ChatJob(said("a stop string"), Sampling(temperature=2, seed=3), max_tokens=99, stop=("e", "a"))
     )
     while not engine.idle:
         engine.step()

@@ -91,7 +91,7 @@ class SimulatedExecutor:
 
 
 class Life:
-    """A server's life on a simulated clock: sequences come, are cancelled, and leave for a stop text."""
+    """A server's life on a simulated clock: sequences come, are cancelled, and leave for a stop string."""
 
     def __init__(self, rng: random.Random | None = None, saved: Callable[[Sequence], int] = lambda s: 0):
         self.rng = rng or random.Random(0)
@@ -178,7 +178,7 @@ def random_life(seed: int) -> Life:
         if rng.random() < 0.3 and life.alive:  # a client goes
             life.leave(rng.choice([job for job in life.jobs if not life.alive.keys().isdisjoint(job)]))
         decoding = [each for each in life.alive if each in life.executor.rows and each in life.answering]
-        if rng.random() < 0.3 and decoding:  # a stop text
+        if rng.random() < 0.3 and decoding:  # a stop string
             life.leave([rng.choice(decoding)])
         life.now += rng.choice((0, 0.001, 5))
     return life

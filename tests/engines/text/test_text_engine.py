@@ -59,7 +59,7 @@ MIXED = [
 
 
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
-def test_an_answer_does_not_depend_on_its_company(folders, kind):
+def test_an_answer_does_not_depend_on_the_rest_of_its_batch(folders, kind):
     alone = [run(tiny_chat.engine(folders[kind]), job)[0] for job in MIXED]
     together = run(tiny_chat.engine(folders[kind]), *MIXED)
 
@@ -72,7 +72,7 @@ def test_an_answer_does_not_depend_on_its_company(folders, kind):
 
 
 @pytest.mark.contract("chat.seed")
-def test_a_seed_gives_the_same_answer_again_in_any_company(chat):
+def test_a_seed_gives_the_same_answer_again_in_any_batch(chat):
     job = ChatJob(said("hi"), Sampling(temperature=1, seed=7), max_tokens=20, top_logprobs=0)
 
     first = run(chat, job)[0]
@@ -120,7 +120,7 @@ def test_time_passes_only_where_the_engine_is_told(folders):
 
 @pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
 def test_a_choice_equals_the_only_one(folders, kind):
-    """The prompt is read once for all choices: each must begin with the same state."""
+    """The prompt is prefilled once for all choices: each must begin with the same state."""
     single = run(tiny_chat.engine(folders[kind]), greedy("a prompt longer than a window", max_tokens=9))[0]
     triple = run(tiny_chat.engine(folders[kind]), greedy("a prompt longer than a window", max_tokens=9, n=3))[
         0
@@ -206,7 +206,7 @@ def test_characters_are_never_cut(tmp_path):
 
 
 @pytest.mark.contract("chat.stream.reasoning")
-def test_thoughts_are_kept_apart(tmp_path):
+def test_reasoning_is_kept_apart(tmp_path):
     chat = reciter(tmp_path, [THINK, *b"plan", UNTHINK, *b"do it"])
 
     events = run(chat, greedy("go"))[0]
@@ -215,7 +215,7 @@ def test_thoughts_are_kept_apart(tmp_path):
     assert done(events).reasoning_tokens == 6
 
 
-def test_thoughts_that_the_template_opens_are_kept_apart(tmp_path):
+def test_reasoning_that_the_template_opens_is_kept_apart(tmp_path):
     chat = reciter(tmp_path, [*b"plan", UNTHINK, *b"do it"])
 
     events = run(chat, greedy("go", template_options={"opened": True, "enable_thinking": True}))[0]
@@ -223,7 +223,7 @@ def test_thoughts_that_the_template_opens_are_kept_apart(tmp_path):
     assert (text(events, reasoning=True), text(events)) == ("plan", "do it")
 
 
-def test_a_stop_string_does_not_end_a_thought(tmp_path):
+def test_a_stop_string_does_not_end_reasoning(tmp_path):
     chat = reciter(tmp_path, [THINK, *b"plan", UNTHINK, *b"do it"])
 
     events = run(chat, greedy("go", stop=("la", " ")))[0]
