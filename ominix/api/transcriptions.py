@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Transcriptions:
             fields, audio = self._read(req, stack)
             model = self._catalog.able(fields["model"], "transcribe")
             helpers = self._catalog.helpers_for(model, {"words"} if wants_words(fields) else ())
-            job = transcription_job(fields, audio, helpers)
+            job = transcription_job(fields, audio, helpers, model.family.languages)
             access.record(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
@@ -103,12 +103,17 @@ def wants_words(fields: JsonObject) -> bool:
     return shown and "word" in fields["timestamp_granularities"]
 
 
-def transcription_job(fields: JsonObject, audio: int, helpers: dict[str, Helper]) -> TranscriptionJob:
-    """The job that a checked request asks for. Raises InvalidRequest."""
+def transcription_job(
+    fields: JsonObject, audio: int, helpers: dict[str, Helper], known: Collection[str] = ()
+) -> TranscriptionJob:
+    """The job that a checked request asks for. `known`: the model's languages; empty: all.
+
+    Raises InvalidRequest.
+    """
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
     return TranscriptionJob(
         audio=audio,
-        language=_language(fields),
+        language=_language(fields, known or languages.LANGUAGES),
         context="\n".join(word for word in words if word),
         temperature=float(fields["temperature"]),
         logprobs="logprobs" in fields.get("include", []),
@@ -130,22 +135,22 @@ def _cutting(strategy: str | JsonObject) -> Cutting:
     )
 
 
-def _language(fields: JsonObject) -> str | None:
+def _language(fields: JsonObject, known: Collection[str]) -> str | None:
     """The one language that is asked for; of several candidates the model chooses freely."""
-    candidates = [_named(text, "languages") for text in fields.get("languages", [])]
+    candidates = [_named(text, "languages", known) for text in fields.get("languages", [])]
     if fields.get("language"):
-        return _named(fields["language"], "language")
+        return _named(fields["language"], "language", known)
     return candidates[0] if len(candidates) == 1 else None
 
 
-def _named(text: str, param: str) -> str | None:
+def _named(text: str, param: str, known: Collection[str]) -> str | None:
     """Its English name. Raises InvalidRequest."""
     if text.strip().lower() in ("", "auto"):
         return None
     name = languages.find(text)
-    if name is None:
+    if name is None or name not in known:
         raise InvalidRequest(
-            f"The language '{text[:40]}' is not known. Known are: {', '.join(languages.LANGUAGES)}.",
+            f"The language '{text[:40]}' is not known. Known are: {', '.join(sorted(known))}.",
             param=param,
             code="invalid_language",
         )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ominix.cli.flags import Flags
+from ominix.families.table import recommended
 from ominix.library.catalog import EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
@@ -30,7 +31,7 @@ def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
     for row in (HEAD, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
     if all(model.note for model in models):
-        print("No models of yours yet: 'ominix pull qwen3-asr' fetches one for speech.")
+        print(f"No models of yours yet: 'ominix pull {recommended('transcribe')}' fetches one for speech.")
     return 0
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ominix.cli import converter
 from ominix.errors import Conflict, InvalidRequest
+from ominix.families.table import KNOWN
+from ominix.library import checkpoint
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
 
@@ -32,7 +34,8 @@ def run(*, home: Path, source: str, target: str, bits: int) -> int:
         print(f"ominix: {error.message}; choose another target", file=sys.stderr)
         return 1
     copy.parent.mkdir(parents=True, exist_ok=True)
-    status = converter.run("quantize", str(original), str(copy), str(bits))
+    package = KNOWN.claiming(checkpoint.read(original).config).package
+    status = converter.run("quantize", str(original), str(copy), str(bits), package)
     if status == 0:
         print(f"{original.name} -> {copy}, {bits} bits")
     return status

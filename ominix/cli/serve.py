@@ -14,6 +14,7 @@ from typing import Any
 from ominix.cli import flags
 from ominix.config import MIB, Config
 from ominix.errors import OminixError
+from ominix.families.table import recommended
 from ominix.http import access, schemas
 from ominix.library.catalog import BUILT_IN, EMBEDDED, Catalog, Model
 from ominix.library.downloads import Downloads
@@ -195,7 +196,7 @@ def banner(address: str, models: Sequence[Model], models_folder: Path) -> str:
     lines += [_line(model) for model in models]
     if not any(m.engine and m.origin != BUILT_IN for m in models):
         lines.append(
-            "No models yet: 'ominix pull qwen3-asr' fetches one for speech; "
+            f"No models yet: 'ominix pull {recommended('transcribe')}' fetches one for speech; "
             f"or put an mlx model's folder into {models_folder}."
         )
     return "\n".join(lines)

@@ -1,23 +1,24 @@
-"""python -m ominix.convert.quantize SOURCE TARGET BITS: a quantized copy of a chat model's folder.
+"""python -m ominix.convert.quantize SOURCE TARGET BITS [PACKAGE]: a quantized copy of a chat model's folder.
 
-mlx-lm's own converter does it; ours is only that it knows our models too.
+mlx-lm's own converter does it; ours is only that it knows our models too: PACKAGE, under ominix.models, has
+an architecture that mlx-lm lacks.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 from mlx_lm import convert
 
-from ominix.models.minicpm_sala import loader
-
 GROUP_SIZE = 64  # weights that share a scale, as in the published checkpoints
 
 
-def main(source: str, target: str, bits: int) -> int:
+def main(source: str, target: str, bits: int, package: str = "") -> int:
     """The exit status."""
-    loader.register()
+    if package:
+        importlib.import_module(f"ominix.models.{package}.loader").register()
     draft = Path(target).with_name(f".{Path(target).name}.partial")
     try:
         convert(source, str(draft), quantize=True, q_bits=bits, q_group_size=GROUP_SIZE)
@@ -29,4 +30,4 @@ def main(source: str, target: str, bits: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3])))
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), *sys.argv[4:]))

@@ -88,6 +88,11 @@ class Families:
 KNOWN = Families(FAMILIES)
 
 
+def recommended(ability: str) -> str:
+    """The short name to recommend to people who look for a model with it."""
+    return ANY_MODEL[ability][0]
+
+
 def ability_meant(name: str) -> str | None:
     """The ability of which a name means any model."""
     return next((ability for ability, names in ANY_MODEL.items() if name in names), None)

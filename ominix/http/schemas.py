@@ -32,13 +32,12 @@ def _documents() -> dict[str, JsonObject]:
 
 def _facts() -> dict[str, list[str]]:
     """What stands for each placeholder: in an enumeration its items, in a text all of them."""
-    any_model = table.ANY_MODEL["transcribe"]
     aligners = [name for family in table.KNOWN.able("align") for name in family.aliases]
     facts = {
         "abilities": table.KNOWN.abilities,
         "tasks": [*TASKS.values(), NO_TASK],
-        "any_speech_model": list(any_model),
-        "speech_model": [any_model[0]],
+        "any_speech_model": list(table.ANY_MODEL["transcribe"]),
+        "speech_model": [table.recommended("transcribe")],
         "aligner": aligners[:1],
     }
     return {f"${{{name}}}": found for name, found in facts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from ominix.errors import Conflict, InvalidRequest
+from ominix.families.table import KNOWN
 from ominix.library.folders import Folders
 from ominix.library.records import Record
 
@@ -18,7 +19,7 @@ def checked_repo_id(repo_id: str) -> str:
     if not REPO_ID.fullmatch(repo_id) or ".." in repo_id or "--" in repo_id or repo_id[-1] in ".-":
         raise InvalidRequest(
             f"'{repo_id[:100]}' is not a repository: "
-            "write owner/name, as in mlx-community/Qwen3-ASR-0.6B-8bit.",
+            f"write owner/name, as in {next(iter(KNOWN.repositories.values()))}.",
             param="repo_id",
         )
     return repo_id

@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 
 from ominix.api import transcriptions
+from ominix.errors import InvalidRequest
+from ominix.http import schemas
 from ominix.wire.events import Delta, Progress, Segment, Started, TranscriptionDone
 
 EVENTS = [
@@ -59,3 +61,13 @@ def test_the_sum_of_deltas_is_the_done_text():
     deltas = "".join(b["delta"] for b in sent if b["type"] == "transcript.text.delta")
     assert deltas == sent[-1]["text"]
     assert sent[-1]["usage"]["total_tokens"] == 15
+
+
+@pytest.mark.parametrize("given", [{"language": "de"}, {"languages": ["de", "en"]}])
+def test_a_language_that_the_model_does_not_know_is_refused(given):
+    """Whatever the table of languages has: a family knows its own."""
+    fields = schemas.checked("transcription_request", {"file_path": "a.wav", **given})
+    assert transcriptions.transcription_job(fields, 0, {}, {"English", "German"}).helpers == {}
+    with pytest.raises(InvalidRequest, match=r"'de' is not known. Known are: Czech, English\.") as caught:
+        transcriptions.transcription_job(fields, 0, {}, {"English", "Czech"})
+    assert caught.value.param == next(iter(given))

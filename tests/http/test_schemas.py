@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ominix.errors import InvalidRequest
+from ominix.families import table
 from ominix.http import schemas
 
+MODEL_NAMES = re.compile(r"qwen|whisper-|minicpm|llama", re.IGNORECASE)
 HELLO = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -83,3 +86,17 @@ def test_every_schema_file_is_valid_and_every_reference_resolves():
     targets = {t.split('"')[0] for t in text.split("#/components/schemas/")[1:]}
     assert targets <= set(parts)
     assert '.json"' not in text
+
+
+def test_the_files_name_no_model_but_the_document_does():
+    """What can be served is said by the families alone; examples may name models."""
+    document = schemas.openapi()["components"]["schemas"]
+    assert "${" not in json.dumps(schemas.openapi())
+    assert document["model"]["properties"]["abilities"]["items"]["enum"] == table.KNOWN.abilities
+    assert document["model"]["properties"]["task"]["enum"] == ["chat", "speech", "aligner", "unknown"]
+    model = document["transcription_form"]["properties"]["model"]
+    assert all(name in model["description"] for name in table.ANY_MODEL["transcribe"])
+    assert model["default"] == table.recommended("transcribe")
+    for file in (Path(__file__).parents[2] / "schemas").glob("*.json"):
+        named = [line for line in file.read_text("utf-8").splitlines() if MODEL_NAMES.search(line)]
+        assert not named, (file, named)
