@@ -8,11 +8,13 @@ import os
 import signal
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
+
+import httpx2
 
 HERE = Path(__file__).resolve().parent
 SAMPLES = HERE.parent / "ominix" / "embedded" / "samples"
+ANSWER_SECONDS = 300.0  # the first request of a model waits for it to load
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
 
@@ -33,7 +35,8 @@ def main() -> int:
             return server.wait() or 1
         print(banner, end="", flush=True)
         address = banner.split("serves ")[1].split("/v1")[0]
-        show(address, chat=fetched.returncode == 0)
+        with httpx2.Client(base_url=address, timeout=ANSWER_SECONDS, trust_env=False) as client:
+            show(client, chat=fetched.returncode == 0)
         if not options.once:
             print(f"\nServing {address}/v1 until Ctrl-C.", flush=True)
             server.wait()
@@ -45,54 +48,37 @@ def main() -> int:
     return 0
 
 
-def show(address: str, *, chat: bool) -> None:
-    models = call(address, "/v1/models")["data"]
+def show(server: httpx2.Client, *, chat: bool) -> None:
+    models = server.get("/v1/models").raise_for_status().json()["data"]
     print(f"\nGET /v1/models: {', '.join(m['id'] for m in models)}")
     for sample in json.loads((SAMPLES / "samples.json").read_text("utf-8")):
-        heard = transcribe(address, SAMPLES / sample["file"])
+        heard = transcribe(server, SAMPLES / sample["file"])
         print(f"\nPOST /v1/audio/transcriptions: {sample['file']} ({sample['seconds']} s)")
         print(f"  said:  {sample['text']}\n  heard: {heard['text']}  [{heard['language']}]")
     if chat:
         body = {"model": "SmolLM2-135M-Instruct", "messages": [QUESTION], "temperature": 0, "max_tokens": 40}
         print(f"\nPOST /v1/chat/completions: {QUESTION['content']}")
-        answer = call(address, "/v1/chat/completions", body)
+        answer = server.post("/v1/chat/completions", json=body).raise_for_status().json()
         print(f"  {answer['choices'][0]['message']['content']}  {answer['usage']}")
         print("\nThe same, streamed:\n  ", end="")
-        stream(address, {**body, "stream": True})
+        stream(server, {**body, "stream": True})
 
 
-def call(address: str, path: str, body: dict | None = None) -> dict:
-    with urllib.request.urlopen(request(address, path, body), timeout=300) as answer:
-        return json.load(answer)
+def transcribe(server: httpx2.Client, file: Path) -> dict:
+    fields = {"model": "tiny-asr", "response_format": "verbose_json"}
+    with file.open("rb") as opened:
+        answer = server.post("/v1/audio/transcriptions", data=fields, files={"file": opened})
+    return answer.raise_for_status().json()
 
 
-def transcribe(address: str, file: Path) -> dict:
-    boundary = "ominix-quickstart"
-    lead = "".join(
-        f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in (("model", "tiny-asr"), ("response_format", "verbose_json"))
-    )
-    lead += f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{file.name}"\r\n\r\n'
-    body = lead.encode() + file.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
-    headers = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    asked = urllib.request.Request(f"{address}/v1/audio/transcriptions", body, headers)
-    with urllib.request.urlopen(asked, timeout=300) as answer:
-        return json.load(answer)
-
-
-def stream(address: str, body: dict) -> None:
-    with urllib.request.urlopen(request(address, "/v1/chat/completions", body), timeout=300) as answer:
-        for line in answer:
-            data = line.decode().strip().removeprefix("data: ")
+def stream(server: httpx2.Client, body: dict) -> None:
+    with server.stream("POST", "/v1/chat/completions", json=body) as answer:
+        for line in answer.raise_for_status().iter_lines():
+            data = line.removeprefix("data: ")
             if data.startswith("{"):
                 for choice in json.loads(data)["choices"]:
                     print(choice["delta"].get("content", ""), end="", flush=True)
     print()
-
-
-def request(address: str, path: str, body: dict | None) -> urllib.request.Request:
-    data = json.dumps(body).encode() if body else None
-    return urllib.request.Request(address + path, data, {"Content-Type": "application/json"})
 
 
 if __name__ == "__main__":
