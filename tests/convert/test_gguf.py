@@ -239,7 +239,9 @@ def test_what_is_not_supported_is_named(tmp_path, reason):
 
 
 ONE_ENTRY = b"GGUF" + struct.pack("<IQQ", 3, 0, 1)
+TWICE = string("output.weight") + struct.pack("<IQIQ", 1, 1, 0, 0)
 HOSTILE = {
+    "two of its tensors": b"GGUF" + struct.pack("<IQQ", 3, 2, 0) + TWICE + TWICE + b"\0" * 64,
     "Q6_K": gguf(metadata(), {"token_embd.weight": (14, (4, 256), b"x" * 840)}),
     "number 999": gguf(metadata(), {"token_embd.weight": (999, (4, 256), b"")}),
     "beyond the end": gguf(metadata(), {"token_embd.weight": (0, (1 << 40, 1 << 20), b"")}),
@@ -266,6 +268,13 @@ def test_a_hostile_file_ends_in_a_sentence(tmp_path, reason):
 
     with pytest.raises(InvalidRequest, match=reason):
         folder.convert(tmp_path / "x.gguf", tmp_path / "x")
+
+
+def test_what_mlx_cannot_read_is_refused_too(tmp_path):
+    (tmp_path / "x.gguf").write_bytes(b"no GGUF file, whatever its head was when it was read")
+
+    with pytest.raises(InvalidRequest, match=r"x\.gguf cannot be read as GGUF: \[load_gguf\]"):
+        weights.read(tmp_path / "x.gguf", container.Container({}, {}))
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):

@@ -126,6 +126,8 @@ class _Reader:
         n_tensors, n_entries = self._count(), self._count()
         metadata = dict(self._entry() for _ in range(n_entries))
         headers = [self._tensor_header() for _ in range(n_tensors)]
+        if len({h.name for h in headers}) < n_tensors:
+            raise self._error("two of its tensors have one name")
         alignment = metadata.get("general.alignment", ALIGNMENT)
         if alignment != ALIGNMENT:
             raise self._error(f"its alignment is {alignment!r}; supported is {ALIGNMENT}")
