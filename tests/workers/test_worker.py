@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -32,10 +33,12 @@ class Child:
 
     def next(self, kind: type = object):
         """The next report of a kind."""
-        while True:
-            for received in self.transport.receive(20.0):
+        deadline = time.monotonic() + 20.0
+        while time.monotonic() < deadline:
+            for received in self.transport.receive(1.0):
                 if isinstance(received.message, kind):
                     return received.message
+        raise AssertionError(f"no {kind.__name__} came")
 
     def submit(self, job_id: int, path: Path, prompt: str) -> None:
         descriptor = os.open(path, os.O_RDONLY)
