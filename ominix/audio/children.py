@@ -34,11 +34,11 @@ class Children:
         """When the starting one must be ready, if there is one."""
         return [self._due] if self.starting else []
 
-    def take(self) -> ChildProcess | None:
+    def acquire(self) -> ChildProcess | None:
         """One that is ready, the last that came back: its memory is warm. None: there is none yet."""
         return self._idle.pop() if self._idle else None
 
-    def give_back(self, child: ChildProcess) -> None:
+    def release(self, child: ChildProcess) -> None:
         """It has started, or reached the end of its file."""
         if child.files < MOST_FILES and len(self._idle) < MOST_IDLE:
             self._idle.append(child)
@@ -56,8 +56,8 @@ class Children:
             self._fail(f"no process can be started: {error.strerror}")
         self._due = self._clock() + START_SECONDS
 
-    def hear(self) -> None:
-        """Whether the starting one is ready, or never will be."""
+    def receive(self) -> None:
+        """Look whether the starting one is ready, or never will be."""
         child = self.starting
         if child is None:
             return
@@ -71,7 +71,7 @@ class Children:
         else:
             if Ready() in answers:
                 self.starting = None
-                self.give_back(child)
+                self.release(child)
             elif self._clock() > self._due:
                 child.end()
                 self._fail(f"was not ready after {START_SECONDS:g} s")

@@ -2,12 +2,14 @@
 
 In: descriptors of files in any format. Out: blocks of samples (float32, mono, 16 kHz), five seconds at most.
 
-    decode()        a child is free           ask()            a block is here
-    -------> waiting -------> decoding, paused -----> decoding, asked -----> next() gives it, paused again
-                                     \\                      |
-                                      \\ cancel()            | the file ends or is refused, or its child ends
-                                       v                     v
-                                     the child is killed   ended: next() gives None or raises
+                      a child                  ask()                   the file ends, is refused,
+                      is free                                          or its child dies
+    decode() --> waiting --> decoding, paused -------> decoding, asked -------> ended
+                                    ^                       |                   next() gives None,
+                                    +-----------------------+                   or raises
+                                a block is here: next() gives it
+
+    cancel(), at any time: the child is killed
 
 - Each recording has a child to itself, so one that hangs holds up no other. A child that has reached the end
   of its file is given another: a start takes 300 ms, a short clip a few.
@@ -123,7 +125,7 @@ class Decoder:
         if any(decoding.has_news for decoding in self._asked):
             timeout_seconds = 0
         self._poll(timeout_seconds, wakeup)
-        self._children.hear()
+        self._children.receive()
         for decoding in self._awaited():
             if self._clock() - decoding.since > self._silence_seconds:
                 self._kill(decoding, f"nothing has come of it for {self._silence_seconds:g} s")
@@ -162,7 +164,7 @@ class Decoder:
 
     def _assign(self) -> None:
         """Files to children, in the order in which they came."""
-        while self._waiting and (child := self._children.take()):
+        while self._waiting and (child := self._children.acquire()):
             self._begin(self._waiting.popleft(), child)
         self._children.keep_ready(wanted=bool(self._waiting))
         if self._children.failure:
@@ -201,14 +203,14 @@ class Decoder:
         assert decoding.child
         try:
             for answer in decoding.child.receive():
-                self._hear(decoding, answer)
+                self._on_answer(decoding, answer)
         except (EOFError, OSError):
             self._running.remove(decoding)
             decoding.end(unreadable(f"cannot be decoded: {decoding.child.why_it_ended()}"))
         except NotAMessage:
             self._kill(decoding, "its decoder sent what is no message")
 
-    def _hear(self, decoding: Decoding, answer: wire.Answer) -> None:
+    def _on_answer(self, decoding: Decoding, answer: wire.Answer) -> None:
         if decoding.ended:  # what an honest child says after the end is nothing
             return
         match answer:
@@ -225,7 +227,7 @@ class Decoder:
         """The child has come to the end of the file."""
         assert decoding.child
         self._running.remove(decoding)
-        self._children.give_back(decoding.child)
+        self._children.release(decoding.child)
         decoding.end(error)
 
     def _kill(self, decoding: Decoding, why: str) -> None:

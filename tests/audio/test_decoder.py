@@ -17,6 +17,7 @@ import psutil
 import pytest
 from sounds import SECONDS, blocks_of, chirp, encoded, written
 
+from ominix.audio.children import MOST_FILES
 from ominix.audio.decoder import Decoder
 from ominix.audio.process import ChildProcess
 from ominix.errors import InferenceFailed, JobRefused
@@ -284,6 +285,32 @@ def test_a_child_takes_one_file_after_the_other(own, file):
         samples_of(own, decoding)
         pids.add(decoding.child.pid)
     assert len(pids) <= 2  # the second is one that was kept ready
+
+
+@pytest.mark.slow
+def test_a_child_ends_after_many_files(own, file):
+    path = file(FILES["wav"])
+    used = begin(own, path)
+    samples_of(own, used)
+    pid, used.child.files = used.child.pid, MOST_FILES
+    samples_of(own, begin(own, path))
+    soon(lambda: gone(pid))
+
+
+def test_a_child_that_hangs_at_its_start_is_killed(hour):
+    now = 0.0
+    decoder = Decoder(clock=lambda: now)
+    pid = decoder._children.starting.pid
+    os.kill(pid, signal.SIGSTOP)
+    decoding = begin(decoder, hour)
+    decoding.ask()
+    assert not decoder.wait(0)
+    now = 60.1
+    assert decoder.wait(0) == [decoding]
+    with pytest.raises(InferenceFailed, match="was not ready after 60 s"):
+        decoding.next()
+    assert gone(pid)
+    decoder.close()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ A clip holds the samples of at most so many seconds of speech, with a margin, or
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,17 +41,11 @@ class Clip:
         return self.samples_start + len(self.samples) / SAMPLE_RATE_HZ
 
 
-def clips(blocks: Iterable[Samples], cutting: Cutting, max_seconds: float) -> Iterator[Clip]:
-    """`max_seconds`: of speech in a clip. Holds little more of the recording than that."""
-    cutter = Cutter(cutting, max_seconds)
-    for block in blocks:
-        cutter.append(block)
-        yield from cutter.ready()
-    yield from cutter.rest()
-
-
 class Cutter:
-    """The end of a recording, as far as it is in no clip yet. Its frames count from there."""
+    """The end of a recording, as far as it is in no clip yet. Its frames count from there.
+
+    Holds little more of the recording than `max_seconds`: of speech in a clip.
+    """
 
     def __init__(self, cutting: Cutting, max_seconds: float) -> None:
         self._cutting = cutting

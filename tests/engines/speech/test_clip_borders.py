@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cut import clips_of
 
-from ominix.engines.speech import clips
 from ominix.wire.jobs import Cutting
 
 SPEECH = Path(__file__).parents[2] / "data" / "speech"
@@ -48,7 +48,7 @@ def _sound(samples: np.ndarray) -> tuple[int, int]:
 def test_borders_of_real_speech(noise_db, median_ms, worst_ms):
     samples, placed_at = placed(noise_db)
     cutting = Cutting(shortest_seconds=0, silence_seconds=1.8)
-    found = [clip.sound for clip in clips.clips([samples], cutting, 30) if clip.sound]
+    found = [clip.sound for clip in clips_of([samples], cutting, 30) if clip.sound]
     assert len(found) == len(placed_at)
     off = 1000 * np.abs(np.array(found) - np.array(placed_at))
     starts, ends = off.T

@@ -6,8 +6,9 @@ import itertools
 
 import numpy as np
 import pytest
+from cut import clips_of
 
-from ominix.engines.speech import clips
+from ominix.engines.speech.clips import Clip
 from ominix.wire.jobs import Cutting
 
 RATE = 16_000
@@ -32,8 +33,8 @@ def in_blocks(samples: np.ndarray, size: int = 80_000):
     return (samples[i : i + size] for i in range(0, len(samples), size))
 
 
-def found(samples: np.ndarray, **cutting) -> list[clips.Clip]:
-    return list(clips.clips(in_blocks(samples), Cutting(**cutting), MAX_SECONDS))
+def found(samples: np.ndarray, **cutting) -> list[Clip]:
+    return list(clips_of(in_blocks(samples), Cutting(**cutting), MAX_SECONDS))
 
 
 def sounds(samples: np.ndarray, **cutting) -> list[tuple[float, float]]:
@@ -69,7 +70,7 @@ def test_clips_tile_the_recording_whatever_the_blocks(block, tail):
     samples = np.concatenate(
         [recording((8, 3), (0.5, 44), (1, 3), (40, 5), (70, 1)), np.zeros(tail, np.float32)]
     )
-    tiles = list(clips.clips(in_blocks(samples, block), Cutting(), MAX_SECONDS))
+    tiles = list(clips_of(in_blocks(samples, block), Cutting(), MAX_SECONDS))
     assert tiles[0].start == 0
     assert tiles[-1].end == pytest.approx(len(samples) / RATE, abs=1e-9)
     assert all(a.end == b.start for a, b in itertools.pairwise(tiles))
@@ -118,7 +119,7 @@ def test_a_pause_at_the_very_beginning_is_no_place_to_cut():
 def test_cutting_reads_no_further_than_it_must():
     read = []
     blocks = (read.append(i) or speech(5) for i in range(100))
-    next(clips.clips(blocks, Cutting(), MAX_SECONDS))
+    next(clips_of(blocks, Cutting(), MAX_SECONDS))
     assert len(read) == 7  # 35 s
 
 

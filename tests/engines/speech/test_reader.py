@@ -13,12 +13,12 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from cut import clips_of
 from files import opened
 from toy_speech import ToyRecogniser
 
 from ominix.audio import decode
 from ominix.audio.decoder import Decoder
-from ominix.engines.speech import clips
 from ominix.engines.speech.reader import Reader, ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import InferenceFailed, JobRefused
@@ -43,7 +43,7 @@ def recording(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def wanted(recording):
     blocks = decode.blocks(opened(recording), max_seconds=3600, max_bytes=1 << 30)
-    return list(clips.clips(blocks, Cutting(), ToyRecogniser.clip_seconds))
+    return list(clips_of(blocks, Cutting(), ToyRecogniser.clip_seconds))
 
 
 @pytest.fixture(scope="module")
