@@ -45,16 +45,19 @@ class Children:
         else:
             child.end()
 
-    def keep_ready(self, *, wanted: bool) -> None:
-        """Start one if none is there. `wanted`: a file waits for it, so try again what has failed."""
-        if self.starting or self._idle or (self.failure and not wanted):
+    def keep_ready(self) -> None:
+        """Start one if none is there; after a failure, not before `try_again`."""
+        if self.starting or self._idle or self.failure:
             return
-        self.failure = None
         try:
             self.starting = self._start()
         except OSError as error:
             self._fail(f"no process can be started: {error.strerror}")
         self._due = self._clock() + START_SECONDS
+
+    def try_again(self) -> None:
+        """Another file has come: what made a start fail may have gone."""
+        self.failure = None
 
     def receive(self) -> None:
         """Look whether the starting one is ready, or never will be."""

@@ -108,12 +108,13 @@ class Decoder:
         self._waiting: deque[Decoding] = deque()
         self._running: list[Decoding] = []
         self._asked: list[Decoding] = []
-        self._children.keep_ready(wanted=False)
+        self._children.keep_ready()
 
     def decode(self, descriptor: int) -> Decoding:
         """Begin with a file; the descriptor is ours to close."""
         decoding = Decoding(self, descriptor)
         self._waiting.append(decoding)
+        self._children.try_again()
         self._assign()
         return decoding
 
@@ -166,7 +167,7 @@ class Decoder:
         """Files to children, in the order in which they came."""
         while self._waiting and (child := self._children.acquire()):
             self._begin(self._waiting.popleft(), child)
-        self._children.keep_ready(wanted=bool(self._waiting))
+        self._children.keep_ready()
         if self._children.failure:
             while self._waiting:
                 decoding = self._waiting.popleft()

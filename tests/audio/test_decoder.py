@@ -297,6 +297,24 @@ def test_a_child_ends_after_many_files(own, file):
     soon(lambda: gone(pid))
 
 
+def test_a_child_that_dies_at_its_start_is_tried_once_for_each_file(hour):
+    pids = []
+
+    def start():
+        child = ChildProcess()
+        pids.append(child.pid)
+        os.kill(child.pid, signal.SIGKILL)
+        return child
+
+    decoder = Decoder(start=start)
+    for n in range(1, 4):
+        (error,) = samples_of(decoder, begin(decoder, hour))
+        assert isinstance(error, InferenceFailed)
+        assert error.message.startswith("audio cannot be decoded: ")
+        assert len(pids) <= n + 1
+    decoder.close()
+
+
 def test_a_child_that_hangs_at_its_start_is_killed(hour):
     now = 0.0
     decoder = Decoder(clock=lambda: now)
@@ -408,7 +426,7 @@ for decoding in decodings:
     decoding.ask()
 while not all(decoding.has_news for decoding in decodings):
     decoder.wait(1)
-decoder._children.keep_ready(wanted=True)
+decoder._children.keep_ready()
 print(*(decoding.child.pid for decoding in decodings), decoder._children.starting.pid, flush=True)
 time.sleep(60)
 """
