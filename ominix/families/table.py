@@ -10,10 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ominix.families import minicpm_sala, mlx_lm, qwen3_asr
+from ominix.families import minicpm_sala, mlx_lm, qwen3_asr, whisper
 from ominix.families.family import UNKNOWN, Family
 
-FAMILIES = (qwen3_asr.RECOGNISER, qwen3_asr.ALIGNER, minicpm_sala.CHAT, mlx_lm.CHAT)
+FAMILIES = (
+    qwen3_asr.RECOGNISER,
+    qwen3_asr.ALIGNER,
+    whisper.TRANSLATOR,
+    whisper.TRANSCRIBER,
+    minicpm_sala.CHAT,
+    mlx_lm.CHAT,
+)
 
 # Names that mean any model with an ability, and the one to recommend first: clients that know OpenAI's names
 # for its own speech models keep working unchanged.

@@ -218,8 +218,10 @@ class Catalog:
         return {name: Helper(helper.family.package, str(helper.path)) for name, helper in found.items()}
 
     def _helper(self, wanted: str, model: Model, models: list[Model]) -> Model:
-        """Of several installed ones the first alias of their families chooses, else the first there is."""
+        """The model itself if it can; of several installed ones the first alias of their families chooses."""
         ability = table.HELPS[wanted].ability
+        if ability in model.abilities:
+            return model
         usable = [m for m in models if ability in m.abilities and not m.trouble and _fits(m, model)]
         aliases = [alias for family in self._families.able(ability) for alias in family.aliases]
         named = self._exact(aliases[0], models) if aliases else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_CONFIG_BYTES = 4 << 20
+WEIGHTS = ("weights.npz", "model.bin")  # beside *.safetensors; few families read them
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def read(path: Path) -> Checkpoint:
     files, config = _files(path), {}
     try:
         config = _config(path / "config.json", files.get("config.json"))
-        weights = any(name.endswith(".safetensors") for name in files)
+        weights = any(name.endswith(".safetensors") or name in WEIGHTS for name in files)
         trouble = None if weights else "it has no .safetensors files"
     except (OSError, ValueError, RecursionError) as error:
         trouble = f"its config.json cannot be read ({type(error).__name__})"  # the error would name its path

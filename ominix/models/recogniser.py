@@ -32,6 +32,8 @@ from ominix.wire.jobs import TranscriptionJob
 if TYPE_CHECKING:
     import mlx.nn as nn
 
+    from ominix.models.aligner import Aligner
+
 SAMPLE_RATE_HZ = 16_000
 
 Samples = npt.NDArray[np.float32]  # mono, 16 kHz, -1 to 1
@@ -89,6 +91,11 @@ class Recogniser(Protocol):
     clip_seconds: float  # of speech in a clip, at most; a margin comes on top
     row_bytes: int  # memory that a row may take
     features_kind: str  # names what `features` gives, for other models that read the same
+
+    @property
+    def aligner(self) -> Aligner | None:
+        """The same network as one that times words; None: it cannot."""
+        ...
 
     def features(self, samples: Samples) -> Features:
         """What the model wants to know of a clip's samples. Any thread may call this."""

@@ -16,7 +16,7 @@ from ominix.families.table import ANY_MODEL, HELPS, KNOWN, Families, ability_mea
         ({"model_type": "qwen3_asr", "thinker_config": {"classify_num": 5000}}, qwen3_asr.ALIGNER),
         ({"model_type": "minicpm_sala"}, minicpm_sala.CHAT),
         ({"model_type": "llama"}, mlx_lm.CHAT),
-        ({"model_type": "whisper"}, UNKNOWN),
+        ({"model_type": "parakeet"}, UNKNOWN),
         ({"model_type": "scripted"}, UNKNOWN),
         ({"architectures": 5}, UNKNOWN),
         ({}, UNKNOWN),

@@ -11,6 +11,7 @@ from ominix.models.aligner import Utterance
 from ominix.models.whisper import weights
 from ominix.models.whisper.aligner import WhisperAligner, heads
 from ominix.models.whisper.config import Config
+from ominix.models.whisper.encodings import Encodings
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 
@@ -20,7 +21,7 @@ def aligner():
     mx.random.seed(2)
     sizes = {"n_audio_ctx": 100, "n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 1}
     model = Model(Config(n_text_ctx=64, n_text_state=16, n_text_head=2, n_text_layer=2, **sizes))
-    return WhisperAligner(model, Vocabulary(multilingual=True), SpecialTokens(51865))
+    return WhisperAligner(model, Vocabulary(multilingual=True), SpecialTokens(51865), Encodings(model))
 
 
 def utterance(aligner, text: str, language: str | None = "English", seconds: float = 1.6) -> Utterance:
@@ -75,3 +76,19 @@ def test_scores_are_what_attention_is_made_of():
     heard = (mx.softmax(scores, axis=-1) @ cache.audio[0][1]).transpose(0, 2, 1, 3).reshape(1, 3, 32)
     expected = block.cross_attn(block.cross_attn_ln(x), cache.audio[0])
     assert mx.allclose(block.cross_attn.out(heard), expected, atol=1e-5)
+
+
+def test_a_language_that_the_model_lacks_is_refused(aligner):
+    assert aligner.refusal(None) is None and aligner.refusal("German") is None
+    assert "cannot time words of Cantonese" in aligner.refusal("Cantonese").message
+
+
+def test_a_clip_is_encoded_once_for_its_text_and_its_words(aligner):
+    encodings = aligner._encodings
+    spoken = utterance(aligner, "one")
+    audio = encodings.of(spoken.features)
+    aligner.align([spoken])
+    assert encodings.of(spoken.features) is audio
+    for seed in range(8):
+        encodings.of(np.full((10, 80), seed, np.float32))
+    assert encodings.of(spoken.features) is not audio  # only the last few are kept

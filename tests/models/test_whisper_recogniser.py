@@ -199,3 +199,19 @@ def test_text_grows_by_whole_characters(make, vocabularies):
 
 def test_a_row_s_memory_is_that_of_its_window_and_its_text(make):
     assert make().row_bytes == 2 * 1 * 16 * 4 * (50 + 32)
+
+
+def test_the_encoder_works_layer_by_layer_and_a_dropped_clip_harms_no_other(make, vocabularies):
+    mx.random.seed(1)
+    model = Model(Config(n_vocab=51865, **SIZES | {"n_audio_layer": 3}))
+    recogniser = WhisperRecogniser(model, vocabularies[True], SpecialTokens(51865))
+    features = recogniser.features(sound(5))
+    expected = model.encoder(mx.array(np.pad(features, ((0, 100 - len(features)), (0, 0))))[None])
+    doomed, kept = begin(recogniser, GIVEN, 1), recogniser.begin(features, recogniser.prompt(GIVEN)).number
+    recogniser.step()
+    recogniser.drop([doomed])
+    window = recogniser._windows[kept]
+    for _ in range(3):
+        assert window.audio is None
+        assert recogniser.step() == []
+    assert mx.allclose(window.audio, expected, atol=1e-5)

@@ -28,7 +28,8 @@ def load(spec: EngineSpec, backend: Backend) -> Scheduler:
     prepare_model = partial(prepare, backend=backend)
     model = recogniser.load(spec.package, Path(spec.path), prepare_model)
     rows = memory.running_bytes() // model.row_bytes
-    words = WordsLoader(prepare_model, model.features_kind)
+    own = {spec.path: model.aligner} if model.aligner else {}
+    words = WordsLoader(prepare_model, model.features_kind, own)
     wanted = max(spec.slots, _ROWS_AT_LEAST)
     return Scheduler(model, max(1, min(rows, wanted)), {"words": words.open}, reading)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
+from ominix.models.aligner import Aligner
 from ominix.models.qwen3_asr import config, features, tokenizer, weights
 from ominix.models.qwen3_asr.answer import Qwen3Answer
 from ominix.models.qwen3_asr.model import Model
@@ -58,6 +59,7 @@ class _Clip:
 class Qwen3Recogniser:
     clip_seconds = 30.0  # the training data's are hardly longer
     features_kind = features.KIND
+    aligner: Aligner | None = None  # a model of its own
 
     def __init__(self, model: Model, grammar: Grammar, limit: Callable[[float], int] = token_limit) -> None:
         """`limit`: the tokens of an answer, by its clip's seconds."""

@@ -17,6 +17,7 @@ from ominix.models.aligner import Utterance
 from ominix.models.recogniser import Features, Prepare, Samples
 from ominix.models.whisper import features, timing, weights, words
 from ominix.models.whisper.config import Config, Heads
+from ominix.models.whisper.encodings import Encodings
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.prompts import Prompts
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
@@ -28,13 +29,16 @@ def load(folder: Path, prepare: Prepare) -> WhisperAligner:
     model = weights.load(folder)
     tokens = SpecialTokens(model.config.n_vocab)
     prepare(model)
-    return WhisperAligner(model, Vocabulary(tokens.multilingual), tokens)
+    return WhisperAligner(model, Vocabulary(tokens.multilingual), tokens, Encodings(model))
 
 
 class WhisperAligner:
-    def __init__(self, model: Model, vocabulary: Vocabulary, tokens: SpecialTokens) -> None:
+    def __init__(
+        self, model: Model, vocabulary: Vocabulary, tokens: SpecialTokens, encodings: Encodings
+    ) -> None:
         self.features_kind = features.kind(model.config.n_mels)
         self._model = model
+        self._encodings = encodings
         self._vocabulary = vocabulary
         self._tokens = tokens
         self._prompts = Prompts(vocabulary, tokens, model.config.n_text_ctx)
@@ -44,8 +48,14 @@ class WhisperAligner:
         return features.features(samples, self._model.config.n_mels)
 
     def refusal(self, language: str | None) -> JobRefused | None:
-        """None: words of languages that the model does not know are timed as English ones."""
-        return None
+        if language is None or language in self._prompts.codes:
+            return None
+        known = ", ".join(sorted(self._prompts.codes))
+        return JobRefused(
+            f"This model cannot time words of {language}. It knows: {known}.",
+            param="timestamp_granularities",
+            code="language_not_supported",
+        )
 
     def align(self, utterances: Sequence[Utterance]) -> list[list[TimedWord]]:
         """One after the other: the encoder reads 30 seconds of each, which is most of the work."""
@@ -71,9 +81,8 @@ class WhisperAligner:
 
     def _scores(self, mel: Features, tokens: list[int]) -> timing.Floats:
         """(heads, len(tokens), n_audio_ctx)."""
-        window = mx.array(features.window(mel, self._model.config.frames))[None]
         decoder = self._model.decoder
-        scores = decoder.attention_scores([tokens], decoder.listen(self._model.encoder(window)), self._heads)
+        scores = decoder.attention_scores([tokens], decoder.listen(self._encodings.of(mel)), self._heads)
         return np.array(scores[0].astype(mx.float32))
 
 

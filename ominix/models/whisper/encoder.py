@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -25,13 +26,21 @@ class AudioEncoder(nn.Module):
 
     def __call__(self, mel: mx.array) -> mx.array:
         """(B, 2 * n_audio_ctx, n_mels) -> (B, n_audio_ctx, n_audio_state)."""
+        *_, encoded = self.pieces(mel)
+        return encoded
+
+    def pieces(self, mel: mx.array) -> Iterator[mx.array]:
+        """As the call, in as many pieces of work as there are layers; the last one's result counts.
+
+        A large model needs a minute of a CPU's time for a window.
+        """
         x = mel.astype(self.conv1.weight.dtype)
         x = self.act(self.conv2(self.act(self.conv1(x))))
         x = x + self._positions.astype(x.dtype)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x)
-        out: mx.array = self.ln_post(x)
-        return out
+            yield x
+        yield self.ln_post(self.blocks[-1](x))
 
 
 class EncoderBlock(Block):

@@ -4,10 +4,12 @@ A clip waits until it is encoded and its language is known, then until its promp
 the decoder. An answer that is no good goes back and is decoded again, warmer; nothing of it has been seen by
 the engine, which gets all draws of a row at once:
 
-    begin -> [clips] -encode, find the language-> [windows] -prefill-> [rows] -decode-> good -> draws
-                                                      ^----- the next temperature -----|
+    begin -> [clips] -encode-> [encoded] -prefill-> [rows] -decode-> ended -> good -> draws
+                                   ^------ no good: the next temperature ------|
 
-The language of a job that does not give one is that which most of its sound so far speaks for.
+A step is one layer of the encoder (and behind the last the language is found), one prefill, or one token
+for every row. What is nearest to an answer goes first. The language of a job that does not give one is that
+which most of its sound so far speaks for.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ import numpy.typing as npt
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Draw, Features, Prepare, Prompt, Row, Samples
 from ominix.models.whisper import features, quality, weights
+from ominix.models.whisper.aligner import WhisperAligner
 from ominix.models.whisper.answer import WhisperAnswer
+from ominix.models.whisper.encodings import Encodings
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.prompts import Prompts
 from ominix.models.whisper.quality import Quality
@@ -90,6 +94,8 @@ class WhisperRecogniser:
         self._vocabulary = vocabulary
         self._tokens = tokens
         self._prompts = Prompts(vocabulary, tokens, config.n_text_ctx)
+        self._encodings = Encodings(model)
+        self.aligner = WhisperAligner(model, vocabulary, tokens, self._encodings)
         self._rules = Rules(vocabulary, tokens, timestamps=False)
         self._limit = config.n_text_ctx // 2  # tokens of an answer: openai's
         self._rows = Rows(model, tokens.no_speech)
@@ -139,7 +145,7 @@ class WhisperRecogniser:
         if self._encoded:
             return self._after(self._rows.join(self._next_encoded()))
         if self._clips:
-            self._encode(self._clips.popleft())
+            self._encode(self._clips[0])
             return []
         return self._after(self._rows.step()) if len(self._rows) else []
 
@@ -166,12 +172,13 @@ class WhisperRecogniser:
     # Encoder
 
     def _encode(self, window: Window) -> None:
-        """One clip: the encoder reads 30 seconds whatever its length."""
-        mel = features.window(window.mel, self._model.config.frames)
-        window.audio = self._model.encoder(mx.array(mel)[None])
+        """A layer's work: the encoder reads 30 seconds whatever the clip's length."""
+        window.audio = self._encodings.advance(window.mel)
+        if window.audio is None:
+            return
+        self._clips.popleft()
         if window.code is None:
             self._find_language(window, window.audio)
-        mx.eval(window.audio)
         self._encoded.append(window)
 
     def _find_language(self, window: Window, audio: mx.array) -> None:

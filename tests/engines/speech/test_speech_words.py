@@ -311,3 +311,11 @@ def test_a_question_s_stamps_are_behind_each_word():
     assert {question.after[i] for i in question.stamps} == {settings.timestamp_token_id}
     assert len(question.stamps) == 4
     assert question.places(13)[0] == 1 + 13 + question.stamps[0]
+
+
+def test_a_recogniser_that_can_time_words_itself_is_not_loaded_again(aligner):
+    words = WordsLoader(prepare, features.KIND, {"/nowhere/model": aligner})
+    stage = words.open(Helper("qwen3_asr", "/nowhere/model"))
+    assert stage is words.open(Helper("qwen3_asr", "/nowhere/model"))
+    with pytest.raises(JobRefused):
+        words.open(Helper("qwen3_asr", "/nowhere/other"))

@@ -58,6 +58,7 @@ class ToyAnswer:
 
 
 class ToyRecogniser:
+    aligner = None
     clip_seconds = 3.0
     row_bytes = 1 << 20
     features_kind = "loudness"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ominix import locks
@@ -53,15 +53,21 @@ class Words:
 class WordsLoader:
     """The stage that is loaded, if any. It stays until another one is asked for, or the worker ends."""
 
-    def __init__(self, prepare: Prepare, features_kind: str) -> None:
+    def __init__(
+        self, prepare: Prepare, features_kind: str, loaded: Mapping[str, Aligner] | None = None
+    ) -> None:
+        """`loaded`: by their folders, aligners that are here anyway: the recogniser itself, if it can."""
         self._prepare = prepare
         self._features_kind = features_kind
+        self._loaded = {path: Words(aligner, features_kind) for path, aligner in (loaded or {}).items()}
         self._helper: Helper | None = None
         self._words: Words | None = None
         self._lock: int | None = None  # the descriptor that keeps others from deleting the folder
 
     def open(self, helper: Helper) -> Words:
         """Raises JobRefused for a folder that holds no aligner, or a broken one."""
+        if helper.path in self._loaded:
+            return self._loaded[helper.path]
         if self._words is None or helper != self._helper:
             self._words = None  # its memory is free before the next one is read
             self._hold(Path(helper.path))
