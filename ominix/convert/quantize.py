@@ -12,6 +12,9 @@ from pathlib import Path
 
 from mlx_lm import convert
 
+from ominix.convert import draft
+from ominix.errors import Conflict
+
 GROUP_SIZE = 64  # weights that share a scale, as in the published checkpoints
 
 
@@ -19,13 +22,13 @@ def main(source: str, target: str, bits: int, package: str = "") -> int:
     """The exit status."""
     if package:
         importlib.import_module(f"ominix.models.{package}.loader").register()
-    draft = Path(target).with_name(f".{Path(target).name}.partial")
     try:
-        convert(source, str(draft), quantize=True, q_bits=bits, q_group_size=GROUP_SIZE)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        with draft.folder(Path(target)) as folder:
+            folder.rmdir()  # mlx-lm makes it itself
+            convert(source, str(folder), quantize=True, q_bits=bits, q_group_size=GROUP_SIZE)
+    except (ValueError, KeyError, TypeError, OSError, Conflict) as error:
         print(f"{Path(source).name} cannot be quantized: {error}", file=sys.stderr)
         return 1
-    draft.rename(target)
     return 0
 
 

@@ -224,16 +224,19 @@ def test_doctor_names_backend_and_packages(tmp_path):
 
 @pytest.mark.slow
 def test_quantize_makes_a_new_folder_once(tmp_path):
+    """What a killed run had left, `.sala-8bit.partial`, was in the way of every later one."""
     golden = Path(__file__).parents[1] / "golden"
     models = tmp_path / "models"
     shutil.copytree(golden / "minicpm_sala" / "case_a_dense_short", models / "sala")
     shutil.copy(golden / "qwen3_asr" / "tokenizer.json", models / "sala")
     (models / "sala" / "tokenizer_config.json").write_text('{"tokenizer_class": "PreTrainedTokenizerFast"}')
+    (models / ".sala-8bit.partial").mkdir()
     argv = [sys.executable, "-m", "ominix", "--home", str(tmp_path), "quantize", "sala", "sala-8bit"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     config = json.loads((models / "sala-8bit" / "config.json").read_text())
     assert config["quantization"]["bits"] == 8
+    assert sorted(p.name for p in models.iterdir()) == [".sala-8bit.partial", "sala", "sala-8bit"]
     again = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert again.returncode == 1
     assert "is there already" in again.stderr
