@@ -50,7 +50,9 @@ def error_of(answer: bytes) -> dict:
 def test_it_starts_fast_and_small_without_mlx(serve):
     server = serve()
     process = psutil.Process(server.process.pid)
-    assert server.start_seconds < 3.0  # measured: 0.4 s; the bound is against hangs
+    assert (
+        sum(process.cpu_times()[:2]) < 1.5
+    )  # measured: 0.5 s of the processor; a clock would measure other work
     assert process.memory_info().rss < 80 << 20
     if sys.platform == "linux":
         assert "mlx" not in " ".join(m.path for m in process.memory_maps())
