@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 BEAT_SECONDS = 1.0  # steps are told of at least this often, events or not
 LOCK_SECONDS = 5.0  # others look at a folder's lock for an instant
-GUARD_SECONDS = 0.2  # how often memory is looked at
+GUARD_SECONDS = 0.2  # how often memory is last_guard at
 # Should the interpreter lock never be released again, no Python thread notices the server's death.
 # faulthandler's watchdog is a C thread: unless it is re-armed in time, it ends the process.
 LOCKED_SECONDS = 120.0
@@ -70,11 +70,11 @@ class Inbox(threading.Thread):
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
 
     def run(self) -> None:
-        looked = 0.0
+        last_guard = 0.0
         while True:
             now = time.monotonic()
-            if now - looked >= GUARD_SECONDS:  # not at every command: it would cost each a millisecond
-                looked = now
+            if now - last_guard >= GUARD_SECONDS:  # not at every command: it would cost each a millisecond
+                last_guard = now
                 faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
                 self._guard()
             try:
@@ -123,13 +123,13 @@ class Worker:
         while True:
             if self._engine.idle:
                 self._beat()  # what is kept after a job counts while nothing runs
-                self._obey(commands.get())
+                self._execute(commands.get())
             while not commands.empty():
-                self._obey(commands.get())
+                self._execute(commands.get())
             if not self._engine.idle:
                 self._report(self._engine.step())
 
-    def _obey(self, command: Command) -> None:
+    def _execute(self, command: Command) -> None:
         if isinstance(command, Cancel):
             self._engine.cancel(command.job_id)
             return
@@ -151,7 +151,7 @@ class Worker:
         self._last_beat = time.monotonic()
 
 
-def _hold(folder: str) -> None:
+def _lock_folder(folder: str) -> None:
     """Say to every process that the model is in use, so that nobody deletes it, until this one ends."""
     try:
         locks.take(Path(folder), shared=True, seconds=LOCK_SECONDS)
@@ -167,7 +167,7 @@ def main() -> NoReturn:
     inbox = Inbox(server, spec.limit_bytes)
     inbox.start()
     if spec.path:
-        _hold(spec.path)
+        _lock_folder(spec.path)
     try:
         engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
     except Exception as error:
