@@ -1,7 +1,7 @@
 """Answers: tokens in, events out, for each choice of a job.
 
 An answer's text is cut into passages, reasoning apart from the answer proper. Text that could still become
-a tag or a stop string is held back, and only that long. Stop texts count in the answer proper, not in
+a tag or a stop string is held back, and only that long. Stop strings count in the answer proper, not in
 reasoning. Knows nothing of batches and of mlx.
 """
 
