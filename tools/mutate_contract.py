@@ -140,7 +140,7 @@ server/gate.py: null is nobody's origin [gate foreign_page]
         elif not (
         elif origin != "null" and not (
 server/gate.py: a request without Origin comes from no page [gate foreign_page]
-            if call.headers.get("SEC_FETCH_SITE", "").lower() in FOREIGN_SITES:
+            if call.headers.get("SEC_FETCH_SITE", "none") not in OWN_SITES:
             if False:
 server/gate.py: with a key, names count as well [door another_machine]
         if self._keys or "*" in self._hosts:

@@ -20,7 +20,8 @@ from ominix.server import hosts
 OPEN_PATHS = ("/", "/health", "/livez", "/openapi.json", "/docs")
 READING = ("GET", "HEAD", "OPTIONS")  # these methods start nothing and change nothing
 KEY_HEADERS = ("API_KEY", "X_API_KEY")
-FOREIGN_SITES = ("cross-site", "same-site")  # same-site: another port or a sister domain
+# Sec-Fetch-Site of requests that no foreign page made. "same-site" may be another port or a sister domain.
+OWN_SITES = ("none", "same-origin")
 
 
 class Call(NamedTuple):
@@ -50,7 +51,7 @@ class Gate:
 
     def __init__(self, keys: tuple[str, ...], names: tuple[str, ...], origins: Origins) -> None:
         self._keys = [key.encode() for key in keys]
-        self._hosts = hosts.own_names() | {name.lower() for name in names}
+        self._hosts = hosts.own_names() | set(map(_name, names))
         self._origins = origins
 
     def check(self, call: Call) -> bool:
@@ -95,7 +96,7 @@ class Gate:
             return
         origin = call.headers.get("ORIGIN")
         if origin is None:
-            if call.headers.get("SEC_FETCH_SITE", "").lower() in FOREIGN_SITES:
+            if call.headers.get("SEC_FETCH_SITE", "none") not in OWN_SITES:
                 raise _foreign("other sites")
         elif not (
             hosts.is_same_origin(origin, call.headers.get("HOST", ""))
@@ -107,6 +108,12 @@ class Gate:
         sent = given.encode("latin-1")  # a header's bytes
         matches = [hmac.compare_digest(sent, key) for key in self._keys]  # all of them, at any time
         return any(matches)
+
+
+def _name(allowed: str) -> str:
+    """As Host headers are read: without case, port and final dot."""
+    found = hosts.authority(allowed)
+    return found.name if found else allowed
 
 
 def _foreign(page: str) -> Forbidden:

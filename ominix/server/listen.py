@@ -26,6 +26,7 @@ log = logging.getLogger("ominix.server")
 
 SPARE_THREADS = 16  # for refusals while every job holds a thread
 MAX_HEADER_BYTES = 32 * 1024
+BODY_MEMORY_BYTES = 64 << 10  # of a request's body; what is beyond lies on the disk
 # Of an answer that its client does not take; what is beyond the first lies on the disk. So its thread and its
 # job are soon done with it: a job whose thread waits keeps its events in memory, ten times as much. Beyond
 # the second, the thread waits.
@@ -84,6 +85,7 @@ class Server:
             channel_request_lookahead=MAX_PIPELINED,  # else nobody notices that a client left
             max_request_header_size=MAX_HEADER_BYTES,
             max_request_body_size=ABSURD_BYTES,  # the parser knows each endpoint's limit
+            inbuf_overflow=BODY_MEMORY_BYTES,
             outbuf_overflow=UNSENT_MEMORY_BYTES,
             outbuf_high_watermark=UNSENT_BYTES,
             asyncore_use_poll=True,

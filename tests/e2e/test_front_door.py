@@ -7,11 +7,12 @@ import json
 import socket
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from serving import Clients, eventually
+from serving import Clients, RunningServer, eventually
 
 CHAT = "/v1/chat/completions"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -48,6 +49,13 @@ def stored(server) -> int:
             if "(deleted)" in str(link.readlink()):
                 found += link.stat().st_size
     return found
+
+
+@pytest.fixture(scope="module")
+def keyed_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    running = RunningServer(tmp_path_factory.mktemp("home"), "--scripted", "--api-key", "one")
+    yield running
+    running.stop()
 
 
 @pytest.mark.contract("transport.keys")
@@ -97,17 +105,16 @@ def test_refusals_at_the_door_look_like_all_others(serve):
         ("/v1/models", ["Content-Length: 20000000", "api-key: one"], 405),
     ],
 )
-def test_a_body_that_will_be_refused_is_neither_asked_for_nor_stored(serve, path, headers, status):
+def test_a_body_that_will_be_refused_is_neither_asked_for_nor_stored(keyed_server, path, headers, status):
     """Five connections without a key put 100 MiB into the temporary folder."""
-    server = serve("--scripted", "--api-key", "one")
-    with connect(server) as connection:
+    with connect(keyed_server) as connection:
         connection.sendall(head(path, *headers, "Expect: 100-continue"))
         answer = connection.recv(65536)
         assert answer.startswith(f"HTTP/1.1 {status} ".encode()), answer
         assert b"connection: close" in answer.lower()
         for _ in range(64):
             connection.sendall(b"x" * 65536)
-        assert stored(server) == 0
+        assert stored(keyed_server) == 0
         connection.shutdown(socket.SHUT_WR)
         assert b"HTTP/1.1" not in to_the_end(connection)
 
@@ -133,6 +140,7 @@ def test_silent_connections_keep_nobody_out(serve):
     assert server.chat("hello")[0] == 200
 
 
+@pytest.mark.slow
 def test_a_reader_that_takes_nothing_loses_its_job(serve):
     server = serve("--scripted", "--send-timeout-seconds", "1")
     server.chat("hello")

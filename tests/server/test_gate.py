@@ -40,7 +40,8 @@ def gate(keys=(), names=(), origins=()) -> Gate:
     ],
 )  # fmt: skip
 def test_addresses_and_names_that_no_stranger_can_own_pass(host):
-    assert ask(gate(names=["my.box"]), HOST=host) is True
+    for name in ("my.box", "My.Box.", "my.box:8080"):
+        assert ask(gate(names=[name]), HOST=host) is True
 
 
 @pytest.mark.parametrize(
@@ -121,6 +122,8 @@ def test_any_key_is_fine_while_none_is_configured():
         {"ORIGIN": "http://localhost:8080, https://page.example"},
         {"SEC_FETCH_SITE": "cross-site"},
         {"SEC_FETCH_SITE": "same-site"},
+        {"SEC_FETCH_SITE": "Cross-Site"},
+        {"SEC_FETCH_SITE": "none, cross-site"},
     ],
 )
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PUT", "PATCH", "BREW"])

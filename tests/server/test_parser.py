@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import json
 
 import falcon
@@ -23,17 +24,18 @@ class Resource:
     def on_post(self, req, resp) -> None: ...
 
 
-def door(**settings) -> Door:
+@functools.cache
+def door(keys: tuple[str, ...] = ()) -> Door:
     app = falcon.App()
     for path in ("/", "/health", CHAT, "/v1/models/{model_id:path}", "/v1/audio/transcriptions"):
         app.add_route(path, Resource())
-    gate = Gate(tuple(settings.get("keys", ())), (), Origins(()))
+    gate = Gate(keys, (), Origins(()))
     return Door(gate, Origins(()), Endpoints(app, LIMIT))
 
 
-def parsed(data: bytes, piece: int = 8192, **settings) -> Parser:
+def parsed(data: bytes, piece: int = 8192, keys: tuple[str, ...] = ()) -> Parser:
     adjustments = Adjustments(max_request_header_size=32768, max_request_body_size=ABSURD_BYTES)
-    parser = Parser(door(**settings), "127.0.0.1", adjustments)
+    parser = Parser(door(keys), "127.0.0.1", adjustments)
     for at in range(0, len(data), piece):
         rest = data[at : at + piece]
         while rest and not parser.completed:
@@ -121,18 +123,18 @@ def test_other_right_forms_pass(line, headers):
 
 
 @pytest.mark.parametrize(
-    ("headers", "settings", "expected"),
+    ("headers", "keys", "expected"),
     [
-        ([HOST], {"keys": ["one"]}, 401),
-        ([HOST, "Authorization: Bearer two"], {"keys": ["one"]}, 401),
-        (["Host: evil.example"], {}, 403),
-        ([HOST, "Origin: null"], {}, 403),
+        ([HOST], ("one",), 401),
+        ([HOST, "Authorization: Bearer two"], ("one",), 401),
+        (["Host: evil.example"], (), 403),
+        ([HOST, "Origin: null"], (), 403),
     ],
 )
 @pytest.mark.parametrize("length", ["Content-Length: 50", "Transfer-Encoding: chunked"])
-def test_a_body_of_somebody_who_may_not_call_is_not_stored(headers, settings, expected, length):
+def test_a_body_of_somebody_who_may_not_call_is_not_stored(headers, keys, expected, length):
     """Five connections without a key put 100 MiB into the temporary folder."""
-    parser = parsed(request(*headers, length, "Expect: 100-continue", body=b"x" * 20), **settings)
+    parser = parsed(request(*headers, length, "Expect: 100-continue", body=b"x" * 20), keys=keys)
     assert (code(parser), parser.completed, parser.expect_continue) == (expected, True, False)
     assert parser.is_body_left
     parser.received(b"more")
@@ -188,8 +190,8 @@ def test_nobody_is_told_to_go_on_without_a_body():
 
 def test_who_has_the_key_is_known():
     line = "GET /health HTTP/1.1"
-    assert parsed(request(HOST, "api-key: one", line=line), keys=["one"]).has_key
-    assert not parsed(request(HOST, line=line), keys=["one"]).has_key
+    assert parsed(request(HOST, "api-key: one", line=line), keys=("one",)).has_key
+    assert not parsed(request(HOST, line=line), keys=("one",)).has_key
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_a_full_disk_is_said(number, expected):
 
 
 def test_a_refusal_is_in_the_one_shape():
-    answer = parsed(request(HOST), keys=["one"]).error.answer
+    answer = parsed(request(HOST), keys=("one",)).error.answer
     assert set(json.loads(json.dumps(answer))["error"]) == {"message", "type", "param", "code"}
 
 
@@ -236,8 +238,8 @@ def torn_requests(draw) -> bytes:
     return data
 
 
-@given(torn_requests(), st.sampled_from([1, 7, 8192]))
-@settings(max_examples=400, deadline=None)
+@given(torn_requests(), st.sampled_from([7, 8192]))
+@settings(max_examples=150, deadline=None)
 def test_no_bytes_make_it_fail(data, piece):
     """What raises here is a connection that is closed without an answer, and a traceback in the log."""
     parser = parsed(data, piece)
