@@ -1,8 +1,9 @@
-"""Functions and modules stay small: what grows past these sizes hides a second subject."""
+"""The house as a whole: sizes of functions and modules, and that a test holds each module."""
 
 from __future__ import annotations
 
 import ast
+import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -22,3 +23,20 @@ def test_no_function_and_no_module_is_too_long():
                 if lines > MOST_FUNCTION_LINES:
                     too_long.append(f"{name}: {node.name} has {lines} lines")
     assert not too_long
+
+
+def test_every_module_is_held_by_a_test():
+    modules = {_dotted(file) for file in (ROOT / "ominix").rglob("*.py") if file.name != "__init__.py"}
+    imported = set()
+    for folder in ("tests", "contract_tests"):
+        for file in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module:
+                    imported |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    mirror = tomllib.loads((ROOT / "tests" / "mirror.toml").read_text("utf-8"))
+    assert mirror.keys() == modules - imported
+    assert [test for test in mirror.values() if not (ROOT / test).is_file()] == []
+
+
+def _dotted(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)

@@ -50,9 +50,7 @@ def error_of(answer: bytes) -> dict:
 def test_it_starts_fast_and_small_without_mlx(serve):
     server = serve()
     process = psutil.Process(server.process.pid)
-    assert (
-        sum(process.cpu_times()[:2]) < 1.5
-    )  # measured: 0.5 s of the processor; a clock would measure other work
+    assert sum(process.cpu_times()[:2]) < 1.5  # measured: 0.36 s of the processor
     assert process.memory_info().rss < 80 << 20
     if sys.platform == "linux":
         assert "mlx" not in " ".join(m.path for m in process.memory_maps())
