@@ -10,13 +10,13 @@ full the child waits, so hours of audio never pile up.
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
+import importlib
 import os
 import signal
 import sys
 from typing import NoReturn
-
-import av.subtitles.stream  # noqa: F401  PyAV imports it with the first file, when nothing can be opened any more
 
 from ominix.audio import decode, limits
 from ominix.audio.limits import Watch
@@ -25,6 +25,9 @@ from ominix.wire import transport
 from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Ready, Samples
 from ominix.wire.transport import Transport
 
+# PyAV imports a module for each of these with the first file that has such a stream, when nothing can be
+# opened any more. Which of them have one depends on its version.
+_STREAMS = ("audio", "video", "subtitles", "data", "attachments")
 _SOCKET = 3  # the first number behind the standard ones
 
 
@@ -35,6 +38,7 @@ def main() -> NoReturn:
     inherited, memory_bytes, cpu_seconds = map(int, sys.argv[1:])
     os.dup2(inherited, _SOCKET)
     os.closerange(_SOCKET + 1, inherited + 1)
+    _import_streams()
     end = transport.end_of(_SOCKET)
     parent = Transport(end, COMMANDS)
     watch = Watch(end, memory_bytes, cpu_seconds)
@@ -47,6 +51,12 @@ def main() -> NoReturn:
                 _serve(parent, watch, received.message, received.descriptors.take())
     except (EOFError, ConnectionError):
         os._exit(0)
+
+
+def _import_streams() -> None:
+    for kind in _STREAMS:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(f"av.{kind}.stream")
 
 
 def _serve(parent: Transport[Decode], watch: Watch, command: Decode, descriptor: int) -> None:
