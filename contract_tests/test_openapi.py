@@ -78,7 +78,7 @@ def application(models, tmp_path) -> Iterator:
     records = Records(tmp_path)
     catalog = Catalog(tmp_path / "models", {}, records=records, embedded=EMBEDDED, scripted=True)
     pool, downloads = Pool(jobs_per_worker=8, stall_seconds=5.0), Downloads(tmp_path)
-    yield access.recorded(create_app(pool, catalog, downloads, Origins(()), strict=True))
+    yield access.logged(create_app(pool, catalog, downloads, Origins(()), strict=True))
     downloads.close()
     pool.close()
 

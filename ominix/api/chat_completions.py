@@ -39,7 +39,7 @@ class ChatCompletions:
             fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
             job = chat_job(fields)
             model = self._catalog.able(fields["model"], "chat")
-            access.record(req).submitted(model.id)
+            access.entry(req).submitted(model.id)
             completion = Completion(
                 fields["model"],
                 job.n,

@@ -52,7 +52,7 @@ class Transcriptions:
             model = self._catalog.able(fields["model"], "transcribe")
             helpers = self._catalog.helpers_for(model, {"words"} if wants_words(fields) else ())
             job = transcription_job(fields, audio, helpers, model.family.languages)
-            access.record(req).submitted(model.id)
+            access.entry(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
             sse.answer(resp, listener, self._renderer(), last=b"")

@@ -12,10 +12,10 @@ from ominix.cli.flags import Flags
 from ominix.cli.progress import BytesBar
 from ominix.errors import OminixError
 from ominix.library.catalog import Catalog
-from ominix.library.child import Child, Report
+from ominix.library.child import Child, ChildUpdate
 from ominix.library.folders import Folders
 from ominix.library.names import checked_repo_id, id_for
-from ominix.library.records import Record, Records
+from ominix.library.records import DownloadRecord, Records
 
 INTERRUPTED = 130
 
@@ -34,7 +34,7 @@ def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
             model_id = id_for(repo_id, known, folders)
             is_here = folders.final(model_id).exists()
             if not is_here:
-                known.setdefault(model_id, Record(repo_id, "downloading"))
+                known.setdefault(model_id, DownloadRecord(repo_id, "downloading"))
     except OminixError as error:
         print(f"ominix: {error.message}", file=sys.stderr)
         return 1
@@ -55,11 +55,11 @@ def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
     return 1
 
 
-def _follow(child: Child, model_id: str) -> Report:
-    last = Report("downloading")
+def _follow(child: Child, model_id: str) -> ChildUpdate:
+    last = ChildUpdate("downloading")
     with contextlib.closing(BytesBar(model_id)) as bar:
-        for last in child.reports():
-            if last.state != "failed" and last.total is not None:
-                bar.show(last.done, last.total)
+        for last in child.updates():
+            if last.state != "failed" and last.total_bytes is not None:
+                bar.show(last.done_bytes, last.total_bytes)
     child.wait()
     return last

@@ -158,7 +158,7 @@ def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
     )
     gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), origins)
     return Server(
-        access.recorded(app),
+        access.logged(app),
         Door(gate, origins, Endpoints(app, config.max_upload_bytes)),
         pool,
         downloads,

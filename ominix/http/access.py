@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ominix.access")
 
-KEY = "ominix.record"
+ENTRY = "ominix.access_entry"  # in the environment of a request
 HAS_KEY = "ominix.has_key"  # in the environment: whether the caller may be told everything (server/gate)
 SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 MAX_PATH = 200  # characters of a path that the log shows
@@ -30,7 +30,7 @@ def fresh_id() -> str:
     return f"req_{uuid.uuid4().hex}"
 
 
-class Record:
+class AccessEntry:
     """What the log line will say. Times in milliseconds since the request was complete."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
@@ -70,15 +70,15 @@ class Record:
         }
 
 
-def record(req: Request) -> Record:
-    found: Record = req.env[KEY]
+def entry(req: Request) -> AccessEntry:
+    found: AccessEntry = req.env[ENTRY]
     return found
 
 
 class _Watched:
-    """A response body that tells the record what passed and when it was closed."""
+    """A response body that counts its bytes and writes its log line when it is closed."""
 
-    def __init__(self, body: Iterable[bytes], entry: Record) -> None:
+    def __init__(self, body: Iterable[bytes], entry: AccessEntry) -> None:
         self._body = body
         self._entry = entry
 
@@ -107,12 +107,12 @@ def _quoted(value: object) -> str:
     return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
-def recorded(app: WSGIApplication) -> WSGIApplication:
+def logged(app: WSGIApplication) -> WSGIApplication:
     """`app` with request ids and a log line per request; doubled slashes and HEAD are forgiven."""
 
     def wrapped(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["PATH_INFO"] = re.sub("//+", "/", environ["PATH_INFO"])
-        entry = environ[KEY] = Record(environ)
+        entry = environ[ENTRY] = AccessEntry(environ)
         if entry.method == "HEAD":
             environ["REQUEST_METHOD"] = "GET"  # the same answer, its body withheld
 

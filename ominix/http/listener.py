@@ -25,7 +25,7 @@ class Listener:
 
     def __init__(self, req: Request, stream: Stream) -> None:
         self._req = req
-        self._record = access.record(req)
+        self._entry = access.entry(req)
         self._stream = stream
 
     def batch(self, silence_seconds: float) -> list[Event]:
@@ -37,7 +37,7 @@ class Listener:
                 self.close()
                 raise ClientLeft("the client has closed the connection")
             if events:
-                self._record.first_event()
+                self._entry.first_event()
                 return events
             if time.monotonic() > deadline:
                 return []

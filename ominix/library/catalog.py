@@ -18,7 +18,7 @@ from ominix.families import table
 from ominix.families.family import TASKS, UNKNOWN, Family
 from ominix.families.table import KNOWN, Families
 from ominix.library import checkpoint
-from ominix.library.records import Record, Records
+from ominix.library.records import DownloadRecord, Records
 from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.jobs import Helper
 
@@ -101,10 +101,10 @@ class Catalog:
         found += [model for model in self._embedded if model.id not in there]
         return found + self._scripted
 
-    def _known(self) -> dict[str, Record]:
+    def _known(self) -> dict[str, DownloadRecord]:
         return self._records.all() if self._records else {}
 
-    def _read(self, path: Path, record: Record | None) -> Model:
+    def _read(self, path: Path, record: DownloadRecord | None) -> Model:
         found = checkpoint.read(path)
         family = self._families.claiming(found.config)
         return Model(

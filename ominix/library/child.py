@@ -1,4 +1,8 @@
-"""A fetching child as its parent, the server or `ominix pull`, sees it: started, listened to, ended."""
+"""The download child as its parent, the server or `ominix pull`, sees it.
+
+In: the lines of JSON that it prints, see `fetch/download`. Out: updates, to its end. It ends with its parent,
+since its standard input closes then, and may be killed at any moment: what it has fetched stays.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ END_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
-class Report:
-    """What the child says: `state` is downloading, verifying, ready or failed."""
+class ChildUpdate:
+    """One line of the child. `state`: downloading, verifying, ready or failed."""
 
     state: str
-    done: int = 0  # bytes
-    total: int | None = None
+    done_bytes: int = 0
+    total_bytes: int | None = None
     reason: str | None = None
     message: str | None = None
 
@@ -45,12 +49,12 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
-    def reports(self) -> Iterator[Report]:
+    def updates(self) -> Iterator[ChildUpdate]:
         """All of them, to the child's end. The last is "ready" or "failed", unless it was killed."""
         assert self._process.stdout
         for line in self._process.stdout:
             try:
-                yield Report(**json.loads(line))
+                yield ChildUpdate(**json.loads(line))
             except (ValueError, TypeError):  # cut off by a kill
                 return
 
@@ -60,7 +64,7 @@ class Child:
         self._process.wait(END_SECONDS)
 
     def wait(self) -> int:
-        """The exit status, negative for a signal; to be called once `reports` has ended."""
+        """The exit status, negative for a signal; to be called once `updates` has ended."""
         status = self._process.wait(END_SECONDS)
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()

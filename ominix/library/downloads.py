@@ -1,6 +1,11 @@
-"""The downloads of a server: asked for, queued, running in a child each, joined, looked at, cancelled.
+"""The downloads that a server runs, each in a child, two at once; others wait in a queue.
 
-What lasts stands in the records and folders; here is only what this server runs. No HTTP, no hub.
+    asked for -> queued -> running -> ended; its record says how (ready, failed)
+                   |          |
+                   +----------+--> cancelled
+
+In: names of repositories. Out: how each download stands. What lasts is in the records and folders, since
+`ominix pull` or another server may run beside this one. Knows neither HTTP nor the hub.
 """
 
 from __future__ import annotations
@@ -11,15 +16,15 @@ import time
 from pathlib import Path
 
 from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
-from ominix.library.child import Child, Report
+from ominix.library.child import Child, ChildUpdate
 from ominix.library.folders import Folders
 from ominix.library.names import checked_repo_id, id_for
 from ominix.library.progress import Download, Running
-from ominix.library.records import Record, Records
+from ominix.library.records import DownloadRecord, Records
 
 MAX_RUNNING = 2  # more only share the line
 MAX_WAITING = 32
-ENDING_SECONDS = 10.0  # the longest wait for a child that is about to go
+ENDING_SECONDS = 10.0  # the longest wait for a child that is ending
 DOWNLOADING = "model_downloading"
 
 log = logging.getLogger("ominix.library")
@@ -44,11 +49,11 @@ class Downloads:
         """
         model_id = self._reserve(checked_repo_id(repo_id))
         while not self._enqueue(model_id, repo_id):
-            self._let_go(model_id)
+            self._await_end(model_id)
         return model_id
 
-    def _let_go(self, model_id: str) -> None:
-        """Wait while one is about to go: its child has said its last word or is being cancelled."""
+    def _await_end(self, model_id: str) -> None:
+        """Wait while a download is ending: its child has sent its last update or is being cancelled."""
         deadline = time.monotonic() + ENDING_SECONDS
         while (running := self._running.get(model_id)) is not None and running.ending:
             if time.monotonic() > deadline:
@@ -56,7 +61,7 @@ class Downloads:
             time.sleep(0.01)
 
     def _enqueue(self, model_id: str, repo_id: str) -> bool:
-        """False while an earlier one of the same id is about to go."""
+        """False while an earlier one of the same id is ending."""
         with self._lock:
             if self._closed:
                 raise Unavailable("the server is shutting down", code="shutting_down")
@@ -81,7 +86,7 @@ class Downloads:
                 )
             known = records.get(model_id)
             total = known.total_bytes if known and known.repo_id == repo_id else None
-            records[model_id] = Record(repo_id, "downloading", total_bytes=total)
+            records[model_id] = DownloadRecord(repo_id, "downloading", total_bytes=total)
         return model_id
 
     def _start_next(self) -> None:
@@ -92,12 +97,12 @@ class Downloads:
                 active += 1
                 running.child = Child(self._home, running.id, running.repo_id)
                 arguments = (running, running.child)
-                threading.Thread(target=self._listen, args=arguments, daemon=True).start()
+                threading.Thread(target=self._follow, args=arguments, daemon=True).start()
 
-    def _listen(self, running: Running, child: Child) -> None:
-        last = Report("downloading")
-        for last in child.reports():
-            running.hear(last)
+    def _follow(self, running: Running, child: Child) -> None:
+        last = ChildUpdate("downloading")
+        for last in child.updates():
+            running.apply(last)
         status = child.wait()
         if status > 0 and last.state != "failed" and not self._closed:
             message = "The download stopped unexpectedly; the server's log says why. Ask for it again."
@@ -126,7 +131,7 @@ class Downloads:
                 return download
         raise ModelNotFound(f"There is no download '{model_id}'. GET /v1/models/downloads lists them.")
 
-    def _recorded(self, model_id: str, record: Record) -> Download | None:
+    def _recorded(self, model_id: str, record: DownloadRecord) -> Download | None:
         """As the disk has it; None for a record that nothing on the disk belongs to any more."""
         try:
             is_here = self._folders.final(model_id).is_dir()
@@ -182,7 +187,8 @@ class Downloads:
             if self._folders.in_progress(download.id):
                 raise Conflict(f"Another process downloads '{download.id}'; stop it there.", code=DOWNLOADING)
             if keep_partial:
-                records[download.id] = Record(download.repo_id, "cancelled", total_bytes=download.bytes_total)
+                total = download.bytes_total
+                records[download.id] = DownloadRecord(download.repo_id, "cancelled", total_bytes=total)
             else:
                 left = self._folders.retire_partial(download.id)
                 records.pop(download.id, None)
@@ -190,13 +196,13 @@ class Downloads:
 
     def delete(self, model_id: str) -> None:
         """Delete a model that no worker has. Raises ModelNotFound, Conflict."""
-        self._let_go(model_id)
+        self._await_end(model_id)
         if model_id in self._running:
             raise _downloading(model_id)
         delete(model_id, self._folders, self._records)
 
     def close(self) -> None:
-        """End every child. What they have stays, and is gone on with when asked for again."""
+        """End every child. What they have fetched stays: the next download of the same model resumes it."""
         with self._lock:
             self._closed = True
             children = [running.child for running in self._running.values()]
@@ -228,7 +234,7 @@ def _downloading(model_id: str) -> Conflict:
     )
 
 
-def _state(record: Record, is_here: bool, in_progress: bool) -> str:
+def _state(record: DownloadRecord, is_here: bool, in_progress: bool) -> str:
     if is_here:
         return "ready"
     if in_progress:

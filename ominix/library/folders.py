@@ -33,7 +33,7 @@ class Folders:
         """Where it grows: is there exactly as long as the download is not done."""
         return self._downloads / _name(model_id)
 
-    def taken(self) -> set[str]:
+    def names_in_use(self) -> set[str]:
         """Names in use, in small letters: some disks do not tell them from large ones."""
         return {entry.name.lower() for folder in (self.models, self._downloads) for entry in _entries(folder)}
 

@@ -7,7 +7,7 @@ import re
 from ominix.errors import Conflict, InvalidRequest
 from ominix.families.table import KNOWN
 from ominix.library.folders import Folders
-from ominix.library.records import Record
+from ominix.library.records import DownloadRecord
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
@@ -36,12 +36,12 @@ def new_id(name: str, folders: Folders) -> str:
         raise InvalidRequest(
             f"a model named '{name}' could not be asked for: /v1/models/{name.lower()} means something else"
         )
-    if name.lower() in folders.taken():
+    if name.lower() in folders.names_in_use():
         raise Conflict(f"{folders.final(name)} is there already, or being downloaded")
     return name
 
 
-def id_for(repo_id: str, records: dict[str, Record], folders: Folders) -> str:
+def id_for(repo_id: str, records: dict[str, DownloadRecord], folders: Folders) -> str:
     """The id it has, or the one it gets: its name; with its owner where the name is taken."""
     for model_id, record in records.items():
         if record.repo_id.lower() == repo_id.lower():
@@ -49,6 +49,6 @@ def id_for(repo_id: str, records: dict[str, Record], folders: Folders) -> str:
     owner, _, name = repo_id.partition("/")
     if folders.final(name).exists() and name not in records:
         return name  # put here by hand: taken for what it is called
-    taken = folders.taken() | {model_id.lower() for model_id in records} | set(RESERVED)
+    taken = folders.names_in_use() | {model_id.lower() for model_id in records} | set(RESERVED)
     candidates = [name, f"{owner}--{name}", *(f"{owner}--{name}-{n}" for n in range(2, 100))]
     return next(candidate for candidate in candidates if candidate.lower() not in taken)

@@ -1,4 +1,7 @@
-"""How a download stands: the view of it, and what a running one has told. No processes, no files."""
+"""How a download stands. In: the updates of its child. Out: bytes, bytes a second, seconds left.
+
+Starts no process and reads no file: `downloads` does.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from ominix.library.child import Child, Report
+from ominix.library.child import Child, ChildUpdate
 
 SPEED_SECONDS = 5.0  # the speed is the mean over so long
 
@@ -27,36 +30,36 @@ class Download:
 
 
 class Running:
-    """A download of this server: the reader thread tells it what the child says."""
+    """A download that this server runs. The thread that follows its child applies the updates."""
 
     def __init__(self, model_id: str, repo_id: str) -> None:
         self.id = model_id
         self.repo_id = repo_id
         self.child: Child | None = None  # None: waits for its turn
         self.cancelled = False  # whoever does it removes the entry
-        self.ending = False  # cancelled, or the child has said its last word: it is about to go
-        self._last = Report("queued")
+        self.ending = False  # cancelled, or the child has sent its last update
+        self._last = ChildUpdate("queued")
         self._marks: deque[tuple[float, int]] = deque(maxlen=64)
 
-    def hear(self, report: Report) -> None:
-        if report.state in ("ready", "failed"):  # seen by all once it has gone, from the records
+    def apply(self, update: ChildUpdate) -> None:
+        if update.state in ("ready", "failed"):  # seen by all once it has gone, from the records
             self.ending = True
             return
-        self._last = report
-        self._marks.append((time.monotonic(), report.done))
+        self._last = update
+        self._marks.append((time.monotonic(), update.done_bytes))
 
     def view(self, so_far: int) -> Download:
         last = self._last
         speed = self._speed()
         left = None
-        if speed and last.total is not None:
-            left = max(0, last.total - so_far) // speed
+        if speed and last.total_bytes is not None:
+            left = max(0, last.total_bytes - so_far) // speed
         return Download(
             self.id,
             self.repo_id,
             "downloading" if last.state == "queued" and self.child else last.state,
             bytes_done=so_far,
-            bytes_total=last.total,
+            bytes_total=last.total_bytes,
             bytes_per_second=speed if self.child else None,
             seconds_left=left,
         )

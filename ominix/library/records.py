@@ -36,8 +36,8 @@ log = logging.getLogger("ominix.records")
 
 
 @dataclass(frozen=True)
-class Record:
-    """One model that was asked for. `state` is one of STATES; sizes in bytes, times in seconds since 1970."""
+class DownloadRecord:
+    """One download that was asked for. `state` is one of STATES; times in seconds since 1970."""
 
     repo_id: str
     state: str
@@ -55,7 +55,7 @@ class Records:
         self._home = home
         self._file = home / "config.json"
 
-    def all(self) -> dict[str, Record]:
+    def all(self) -> dict[str, DownloadRecord]:
         """Every record that can be understood; {} if there is none."""
         try:
             return _records(_parsed(self._file.read_bytes()))
@@ -66,7 +66,7 @@ class Records:
                 return dict(records)
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator[dict[str, Record]]:
+    def changing(self) -> Iterator[dict[str, DownloadRecord]]:
         """The records, to be changed in place and written at the end of the block; not if it raises.
 
         Raises Unavailable when another process holds them for too long.
@@ -88,7 +88,7 @@ class Records:
         """Set these fields of a record; `repo_id` and `state` are needed for a new one."""
         with self.changing() as records:
             old = records.get(model_id)
-            records[model_id] = dataclasses.replace(old, **fields) if old else Record(**fields)
+            records[model_id] = dataclasses.replace(old, **fields) if old else DownloadRecord(**fields)
 
     def drop(self, model_id: str) -> None:
         with self.changing() as records:
@@ -135,19 +135,19 @@ def _parsed(data: bytes) -> dict[str, Any]:
     return document
 
 
-def _records(document: dict[str, Any]) -> dict[str, Record]:
+def _records(document: dict[str, Any]) -> dict[str, DownloadRecord]:
     found = {name: _record(fields) for name, fields in document.get("models", {}).items()}
     return {name: record for name, record in found.items() if record is not None}
 
 
-def _record(fields: object) -> Record | None:
+def _record(fields: object) -> DownloadRecord | None:
     """None for an entry that makes no sense."""
     if not isinstance(fields, dict) or fields.get("state") not in STATES:
         return None
     known = {key: value for key, value in fields.items() if key in _KINDS and value is not None}
     sane = all(type(value) is _KINDS[key] for key, value in known.items())
-    return Record(**known) if sane and known.get("repo_id") else None
+    return DownloadRecord(**known) if sane and known.get("repo_id") else None
 
 
-def _fields(record: Record) -> dict[str, Any]:
+def _fields(record: DownloadRecord) -> dict[str, Any]:
     return {key: value for key, value in dataclasses.asdict(record).items() if value is not None}

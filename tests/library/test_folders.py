@@ -11,7 +11,7 @@ from ominix.errors import Conflict, InvalidRequest, ModelNotFound
 from ominix.library.downloads import delete
 from ominix.library.folders import Folders
 from ominix.library.names import RESERVED, checked_repo_id, id_for
-from ominix.library.records import Record, Records
+from ominix.library.records import DownloadRecord, Records
 
 
 @pytest.fixture
@@ -117,11 +117,11 @@ def test_nothing_is_published_over_something_else(home):
 
 def test_ids_are_names_and_stay_apart(home):
     folders = Folders(home)
-    known = {"large": Record("a/large", "ready")}
+    known = {"large": DownloadRecord("a/large", "ready")}
 
     def id_of(repo_id: str) -> str:
         model_id = id_for(repo_id, known, folders)
-        known[model_id] = Record(repo_id, "downloading")
+        known[model_id] = DownloadRecord(repo_id, "downloading")
         return model_id
 
     assert id_of("a/large") == "large"

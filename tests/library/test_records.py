@@ -10,7 +10,7 @@ import time
 import pytest
 
 from ominix import locks
-from ominix.library.records import Record, Records
+from ominix.library.records import DownloadRecord, Records
 
 WRITER = """
 import sys
@@ -35,7 +35,7 @@ def test_what_is_put_is_there_again(tmp_path):
     assert records.all() == {}
     records.put("tiny", repo_id="a/tiny", state="downloading")
     records.put("tiny", state="ready", downloaded_at=5)
-    assert Records(tmp_path / "home").all() == {"tiny": Record("a/tiny", "ready", downloaded_at=5)}
+    assert Records(tmp_path / "home").all() == {"tiny": DownloadRecord("a/tiny", "ready", downloaded_at=5)}
     records.drop("tiny")
     assert records.all() == {}
 
@@ -43,7 +43,7 @@ def test_what_is_put_is_there_again(tmp_path):
 def test_nothing_is_written_when_the_block_raises(tmp_path):
     records = Records(tmp_path)
     with pytest.raises(RuntimeError), records.changing() as known:
-        known["tiny"] = Record("a/tiny", "ready")
+        known["tiny"] = DownloadRecord("a/tiny", "ready")
         raise RuntimeError
     assert records.all() == {}
 
@@ -64,7 +64,7 @@ def test_entries_that_make_no_sense_are_passed_over(tmp_path):
     bad = [5, {}, {"repo_id": "a/b"}, {**good, "state": "odd"}, {**good, "total_bytes": "9"}]
     models = {"good": good, **{f"bad{n}": entry for n, entry in enumerate(bad)}}
     (tmp_path / "config.json").write_text(json.dumps({"models": models}))
-    assert Records(tmp_path).all() == {"good": Record("a/b", "ready")}
+    assert Records(tmp_path).all() == {"good": DownloadRecord("a/b", "ready")}
 
 
 def test_what_others_have_put_into_the_file_stays(tmp_path):

@@ -69,7 +69,7 @@ class Site:
         self.port = listener.getsockname()[1]
         self._map: dict = {}
         self.acceptor = Acceptor(
-            access.recorded(app),
+            access.logged(app),
             door,
             SEND_TIMEOUT,
             map=self._map,

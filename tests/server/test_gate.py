@@ -161,7 +161,7 @@ def client(tmp_path):
         app = create_app(
             pool, Catalog(tmp_path / "models"), Downloads(tmp_path), Origins(allowed), strict=True
         )
-        app = access.recorded(app)
+        app = access.logged(app)
         return testing.TestClient(app, headers={"Host": "localhost"})
 
     yield make

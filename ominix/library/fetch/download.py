@@ -1,8 +1,8 @@
 """The download child: `python -m ominix.library.fetch.download HOME ID REPO_ID` fetches one repository.
 
-Says on stdout what it does, as lines of JSON: {"state", "done", "total"} while it works, at the end
-{"state": "ready"} or {"state": "failed", "reason", "message"}. Ends when its stdin is closed: nobody
-listens any more. May be killed at any moment; the next one goes on where it was.
+Prints what it does as lines of JSON: {"state", "done_bytes", "total_bytes"} while it works, at
+the end {"state": "ready"} or {"state": "failed", "reason", "message"}. Ends when its stdin is closed: its
+parent has ended. May be killed at any moment; the next one resumes.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Fetch:
     def _report(self, state: str, *, now: bool = False) -> None:
         if now or time.monotonic() - self._reported >= REPORT_SECONDS:
             self._reported = time.monotonic()
-            say({"state": state, "done": self._done, "total": self._total})
+            say({"state": state, "done_bytes": self._done, "total_bytes": self._total})
 
 
 def say(line: dict[str, object]) -> None:

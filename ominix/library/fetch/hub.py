@@ -3,7 +3,7 @@
 huggingface_hub finds the hub, its token and its proxies, names its errors and follows its redirects. The
 bytes are read here: its own hf_hub_download starts a broken-off file over (2.4: every call writes to a
 new temporary file), and a model's file has gigabytes. Plain HTTP, not Xet, for the same reason: what is
-there of a file is a prefix of it, and can be gone on with.
+there of a file is a prefix of it, and can be resumed.
 """
 
 from __future__ import annotations
