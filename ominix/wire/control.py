@@ -1,4 +1,4 @@
-"""What a worker says besides its jobs' events, and what it is told besides jobs."""
+"""Messages between server and worker: commands down, reports up. Jobs and events travel inside them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Loadable(Struct, frozen=True):
     """What the pool has to know of a model. The pool puts its bounds (slots, limit_bytes) into the spec."""
 
     id: str
-    size_bytes: int  # of its files: what it is thought to take until its worker has told
+    size_bytes: int  # of its files: what counts as its memory until its worker has reported
     spec: EngineSpec
 
 
@@ -45,7 +45,7 @@ class Loaded(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Beat(Struct, frozen=True, array_like=True, tag=True):
-    """The engine goes on, told of about once a second, or has nothing left to do."""
+    """The engine goes on (about once a second), or has nothing left to do."""
 
     used_bytes: int = 0
 

@@ -6,7 +6,7 @@
                      its stream                v  if none may go: Busy, or Unavailable if it never fits
                                             retired
 
-A model counts with the size of its files until its worker has told what it really takes. News of memory
+A model counts with the size of its files until its worker has reported its memory. News of memory
 come from each worker's reader, about once a second while it works and when it falls idle; whoever brings it
 makes room for itself, and that is how the budget holds without a thread that supervises. The same call ends
 a worker that was idle for too long. A busy or pinned one never goes.
@@ -82,7 +82,7 @@ class Pool:
         self._clock = clock
         self._workers: dict[str, WorkerProcess] = {}
         self._last_used: dict[str, float] = {}
-        # Bytes by model: its files' size until a worker has told what it takes (on a CPU up to 7 times more).
+        # Bytes by model: its files' size until a worker has reported (on a CPU up to 7 times more).
         self._needs: dict[str, int] = {}
         self._barred: set[str] = set()
         self._lock = OrderedLock(POOL)  # guards the four above
@@ -160,7 +160,7 @@ class Pool:
         return False
 
     def _on_news(self, worker: WorkerProcess) -> None:
-        """Called by a worker's reader a few times a second: what it takes, how long it has been idle."""
+        """Called by a worker's reader a few times a second: its memory, how long it has been idle."""
         keep_alive, budget = self._residency.keep_alive_seconds, self._residency.memory_bytes
         with self._lock:
             name = worker.name

@@ -41,11 +41,11 @@ log = logging.getLogger("ominix.workers")
 
 
 class Observer(Protocol):
-    """What a process tells, from one thread."""
+    """Whom a process reports to, from one thread."""
 
     @property
     def is_over(self) -> bool:
-        """Nobody wants to hear more of the process: kill it."""
+        """Nothing more is wanted of the process: kill it."""
         ...
 
     def on_message(self, report: Report) -> None: ...
@@ -97,7 +97,7 @@ class WorkerProcess:
         self.spec = spec
         self.loaded = False
         self.end_reason: str | None = None  # set once, when no event will come any more
-        self.used_bytes = 0  # memory, as the process last told; 0: has not yet
+        self.used_bytes = 0  # memory, as the process last reported; 0: not yet
         self._process = process
         self._stall_seconds = stall_seconds
         self._on_news = on_news
@@ -157,7 +157,7 @@ class WorkerProcess:
             if isinstance(error, OutboxFull):
                 raise Busy(f"{self.name} does not take requests at present; try again shortly") from None
             raise TooLarge(str(error)) from None
-        except OSError:  # the process has died: its reader tells every job why
+        except OSError:  # the process has died: its reader ends every job with the reason
             log.debug("%s: the socket is closed", self.name)
         return stream
 

@@ -28,7 +28,7 @@ from ominix.workers import ordered_lock
 from ominix.workers.process import Observer
 
 POLL_SECONDS = 0.25  # how often the observer looks at the clock
-END_SECONDS = 5.0  # between a kill and telling everybody without the exit status
+END_SECONDS = 5.0  # how long an exit status is waited for after a kill before the jobs are ended without it
 
 log = logging.getLogger("ominix.workers")
 
@@ -77,7 +77,7 @@ class SpawnedProcess:
         package_root = str(Path(__file__).parents[2])
         paths = [package_root, os.environ.get("PYTHONPATH", "")]
         return subprocess.Popen(
-            [sys.executable, "-m", "ominix.workers.worker", str(self._far.fileno()), spec],
+            [sys.executable, "-P", "-m", "ominix.workers.worker", str(self._far.fileno()), spec],
             stdin=subprocess.DEVNULL,
             pass_fds=(self._far.fileno(),),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
@@ -98,7 +98,7 @@ class SpawnedProcess:
         self._ended.wait(timeout_seconds)
 
     def _read(self, observer: Observer) -> None:
-        cause = self._tell(observer)
+        cause = self._relay(observer)
         assert self._popen is not None
         self._popen.kill()  # whatever made us stop reading, nobody will read again
         status = self._status(END_SECONDS)
@@ -110,7 +110,7 @@ class SpawnedProcess:
             status = self._status(60.0)
         self._ended.set()
 
-    def _tell(self, observer: Observer) -> str | None:
+    def _relay(self, observer: Observer) -> str | None:
         """Messages and time to the observer, to the end. Returns its cause; None: the exit status has it."""
         while not observer.is_over:
             try:

@@ -34,7 +34,7 @@ from ominix.wire.transport import NotAMessage, Transport
 if TYPE_CHECKING:
     from ominix.engines.engine import Engine
 
-BEAT_SECONDS = 1.0  # steps are told of at least this often, events or not
+BEAT_SECONDS = 1.0  # a report at least this often while the engine works, events or not
 LOCK_SECONDS = 5.0  # others look at a folder's lock for an instant
 GUARD_SECONDS = 0.2  # how often memory is last_guard at
 # Should the interpreter lock never be released again, no Python thread notices the server's death.

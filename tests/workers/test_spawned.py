@@ -81,6 +81,16 @@ def test_an_end_by_itself_is_told_by_its_status(started):
     assert log.ends == ["ended with exit code 7"]
 
 
+def test_nothing_of_the_current_folder_is_imported(started, tmp_path, monkeypatch):
+    """`python -m` would look there first: whoever can write into it could run code in the worker."""
+    (tmp_path / "resource.py").write_text("raise SystemExit(66)")
+    monkeypatch.chdir(tmp_path)
+    log = Log()
+    started(log)
+    assert eventually(lambda: log.reports or log.ends)
+    assert not log.ends
+
+
 def test_a_kill_before_the_start_is_not_lost():
     log = Log()
     process = SpawnedProcess("a", SPEC)
