@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -40,3 +41,11 @@ def test_every_module_is_held_by_a_test():
 
 def _dotted(file: Path) -> str:
     return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+def test_no_two_test_files_have_one_name():
+    """pytest imports them by that name alone: of two it would take one, or none."""
+    names = Counter(
+        file.name for folder in ("tests", "contract_tests") for file in (ROOT / folder).rglob("test_*.py")
+    )
+    assert [name for name, count in names.items() if count > 1] == []
