@@ -36,6 +36,15 @@ def test_subtitles_are_handed_on_as_the_worker_has_made_them():
     assert [transcriptions.TEXTS[form](done) for form in ("srt", "vtt")] == ["WEBVTT\n"] * 2
 
 
+@pytest.mark.parametrize(
+    ("form", "stream", "subtitles"),
+    [("srt", False, "srt"), ("vtt", False, "vtt"), ("json", False, None), ("srt", True, None)],
+)
+def test_the_worker_lays_out_the_subtitles_of_answers_that_are_not_streamed(form, stream, subtitles):
+    fields = {"response_format": form, "stream": stream, "temperature": 0}
+    assert transcriptions.transcription_job(fields, -1, {}).subtitles == subtitles
+
+
 def test_nothing_said_makes_an_empty_text():
     empty = transcriptions.collected([TranscriptionDone("", None, 2.0)])
     assert transcriptions.TEXTS["text"](empty.done) == "\n"

@@ -147,8 +147,9 @@ def test_a_recogniser_s_refusal_is_the_job_s(files):
     assert engine.scheduler.idle
 
 
-def test_an_answer_past_the_recogniser_s_limit_is_cut_off(files):
-    engine = Engine(limit=lambda seconds: len("English:lev"))
+@pytest.mark.parametrize("holds_back", [False, True])
+def test_an_answer_past_the_recogniser_s_limit_is_cut_off(files, holds_back):
+    engine = Engine(limit=lambda seconds: len("English:lev"), holds_back=holds_back)
     (events,) = engine.events({1: TranscriptionJob(opened(files[1]))}).values()
     assert text_of(events) == "lev"
 
@@ -178,6 +179,16 @@ def test_a_stage_gets_the_parts_of_several_jobs_together(files):
     while not engine.scheduler.idle:
         engine.scheduler.step()
     assert engine.words.batches == [2]
+
+
+def test_a_cancelled_job_s_parts_leave_the_stages(files):
+    engine = Engine()
+    engine.scheduler.admit(1, TranscriptionJob(opened(files[0]), helpers={"words": TOY}))
+    while not engine.scheduler._staged:
+        engine.scheduler.step()
+    engine.scheduler.cancel(1)
+    assert engine.scheduler.step() == []
+    assert engine.words.batches == []
 
 
 def test_a_stage_that_needs_no_text_runs_as_soon_as_a_clip_is_there(files):
@@ -232,10 +243,12 @@ def test_what_a_stage_could_not_do_is_a_refusal_if_it_comes_first(files):
 # Imports and names
 
 
-def test_the_speech_engine_names_no_model():
+def test_no_engine_names_a_model():
     engines = Path(ominix.__file__).parent / "engines"
-    models = [path.name for path in (engines.parent / "models").iterdir() if path.is_dir()]
-    assert "qwen3_asr" in models
-    names = re.compile(rf"ominix\.models\.({'|'.join(models)})|qwen|whisper|parakeet", re.IGNORECASE)
-    for file in [*engines.glob("*.py"), *engines.glob("speech/**/*.py")]:
+    packages = {path.parent.name for path in (engines.parent / "models").glob("*/__init__.py")}
+    assert "qwen3_asr" in packages
+    names = re.compile(
+        "|".join({name.split("_")[0].rstrip("0123456789") for name in packages}), re.IGNORECASE
+    )
+    for file in engines.rglob("*.py"):
         assert not names.findall(file.read_text()), file.name
