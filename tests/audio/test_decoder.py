@@ -46,11 +46,23 @@ def shared():
 
 
 @pytest.fixture
-def own(request):
-    """A decoder whose children the test may hurt; its arguments are in `own.param`."""
-    decoder = Decoder(**getattr(request, "param", {}))
+def make():
+    """Decoders that end with the test, so that no child of theirs stays, be it stopped."""
+    made = []
+
+    def decoder(**options):
+        made.append(Decoder(**options))
+        return made[-1]
+
     yield decoder
-    decoder.close()
+    for one in made:
+        one.close()
+
+
+@pytest.fixture
+def own(request, make):
+    """A decoder whose children the test may hurt; its arguments are in `own.param`."""
+    return make(**getattr(request, "param", {}))
 
 
 @pytest.fixture
@@ -188,9 +200,9 @@ def test_a_file_that_takes_too_much_memory_is_refused(own, file):
     assert len(samples_of(own, begin(own, file(written(chirp(16_000, 1), 16_000, "WAV"))))[0]) == 16_000
 
 
-def test_a_child_that_hangs_is_killed_and_holds_up_nobody(file, hour):
+def test_a_child_that_hangs_is_killed_and_holds_up_nobody(make, file, hour):
     now = 0.0
-    decoder = Decoder(clock=lambda: now)
+    decoder = make(clock=lambda: now)
     hung = begin(decoder, hour)
     next_block(decoder, hung)
     pid = hung.child.pid
@@ -206,19 +218,17 @@ def test_a_child_that_hangs_is_killed_and_holds_up_nobody(file, hour):
     with pytest.raises(JobRefused, match="cannot be decoded: nothing has come of it for 60 s"):
         hung.next()
     assert gone(pid)
-    decoder.close()
 
 
 @pytest.mark.slow
-def test_whoever_does_not_ask_may_take_all_the_time(hour):
+def test_whoever_does_not_ask_may_take_all_the_time(make, hour):
     now = 0.0
-    decoder = Decoder(clock=lambda: now)
+    decoder = make(clock=lambda: now)
     slow = begin(decoder, hour)
     next_block(decoder, slow)
     now = 3600.0
     assert not decoder.wait(0)
     assert len(next_block(decoder, slow)) == 80_000
-    decoder.close()
 
 
 def test_a_cancelled_recording_takes_its_child_along(own, file, hour):
@@ -238,12 +248,11 @@ def test_a_cancelled_recording_takes_its_child_along(own, file, hour):
 
 
 @pytest.mark.slow
-def test_a_recording_is_cancelled_that_still_waits_for_a_child(hour):
-    decoder = Decoder()
+def test_a_recording_is_cancelled_that_still_waits_for_a_child(make, hour):
+    decoder = make()
     waiting = begin(decoder, hour)
     assert waiting.child is None
     waiting.cancel()
-    decoder.close()
     with pytest.raises(OSError):
         os.fstat(waiting.descriptor)
 
@@ -297,7 +306,7 @@ def test_a_child_ends_after_many_files(own, file):
     soon(lambda: gone(pid))
 
 
-def test_a_child_that_dies_at_its_start_is_tried_once_for_each_file(hour):
+def test_a_child_that_dies_at_its_start_is_tried_once_for_each_file(make, hour):
     pids = []
 
     def start():
@@ -306,18 +315,17 @@ def test_a_child_that_dies_at_its_start_is_tried_once_for_each_file(hour):
         os.kill(child.pid, signal.SIGKILL)
         return child
 
-    decoder = Decoder(start=start)
+    decoder = make(start=start)
     for n in range(1, 4):
         (error,) = samples_of(decoder, begin(decoder, hour))
         assert isinstance(error, InferenceFailed)
         assert error.message.startswith("audio cannot be decoded: ")
         assert len(pids) <= n + 1
-    decoder.close()
 
 
-def test_a_child_that_hangs_at_its_start_is_killed(hour):
+def test_a_child_that_hangs_at_its_start_is_killed(make, hour):
     now = 0.0
-    decoder = Decoder(clock=lambda: now)
+    decoder = make(clock=lambda: now)
     pid = decoder._children.starting.pid
     os.kill(pid, signal.SIGSTOP)
     decoding = begin(decoder, hour)
@@ -328,13 +336,12 @@ def test_a_child_that_hangs_at_its_start_is_killed(hour):
     with pytest.raises(InferenceFailed, match="was not ready after 60 s"):
         decoding.next()
     assert gone(pid)
-    decoder.close()
 
 
 @pytest.mark.slow
-def test_after_a_crowd_two_idle_children_are_kept(file):
+def test_after_a_crowd_two_idle_children_are_kept(make, file):
     before = len(psutil.Process().children())
-    decoder = Decoder()
+    decoder = make()
     path = file(FILES["long wav"])
     decodings = [begin(decoder, path) for _ in range(5)]
     for decoding in decodings:
@@ -343,7 +350,6 @@ def test_after_a_crowd_two_idle_children_are_kept(file):
     samples_of(decoder, *decodings)
     decoder.wait(2)  # for the one that is starting
     assert len(psutil.Process().children()) - before == 2
-    decoder.close()
 
 
 class Liar(ChildProcess):
@@ -361,7 +367,7 @@ def test_a_child_that_sends_nonsense_is_killed(own, hour):
     assert gone(decoding.child.pid)
 
 
-def test_that_no_child_can_be_started_is_not_the_fault_of_the_file(hour):
+def test_that_no_child_can_be_started_is_not_the_fault_of_the_file(make, hour):
     failing = True
 
     def start():
@@ -369,20 +375,19 @@ def test_that_no_child_can_be_started_is_not_the_fault_of_the_file(hour):
             raise OSError(11, "Resource temporarily unavailable")
         return ChildProcess()
 
-    decoder = Decoder(start=start)
+    decoder = make(start=start)
     errors = samples_of(decoder, begin(decoder, hour))
     assert isinstance(errors[0], InferenceFailed)
     assert "no process can be started: Resource temporarily unavailable" in errors[0].message
     failing = False
     assert len(next_block(decoder, begin(decoder, hour))) == 80_000
-    decoder.close()
 
 
 @pytest.mark.slow
 @on_linux
-def test_a_child_has_no_secrets_and_no_descriptor_to_spare(own, file, monkeypatch):
+def test_a_child_has_no_secrets_and_no_descriptor_to_spare(make, file, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
-    decoder = Decoder()
+    decoder = make()
     decoding = begin(decoder, file(FILES["wav"]))
     samples_of(decoder, decoding)
     child = Path(f"/proc/{decoding.child.pid}")
@@ -392,17 +397,16 @@ def test_a_child_has_no_secrets_and_no_descriptor_to_spare(own, file, monkeypatc
     for line in (r"Max open files +5 +5 ", r"Max file size +0 +0 ", r"Max core file size +0 +0 "):
         assert re.search(line, limits)
     assert (child / "cwd").resolve() == Path("/")
-    decoder.close()
 
 
 @pytest.mark.slow
 @on_linux
-def test_a_hundred_recordings_leave_nothing_behind(file, hour):
+def test_a_hundred_recordings_leave_nothing_behind(make, file, hour):
     def held():
         return len(list(Path("/proc/self/fd").iterdir())), len(psutil.Process().children())
 
     before = held()
-    decoder = Decoder()
+    decoder = make()
     path = file(FILES["wav"])
     samples_of(decoder, begin(decoder, path))
     for n in range(100):

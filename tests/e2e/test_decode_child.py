@@ -57,16 +57,18 @@ def test_a_decoder_that_hangs_and_crashes_costs_one_request(speech_server):
         os.kill(decoder.pid, signal.SIGSTOP)
 
     with ThreadPoolExecutor() as threads:
-        doomed = [threads.submit(transcribe, speech_server) for _ in decoders]
-        due = time.monotonic() + 60
-        while len(children(speech_server, "ominix.audio.child")) == len(decoders):
-            assert time.monotonic() < due
-            time.sleep(0.05)
-        assert transcribe(speech_server).status_code == 200
-        assert not any(answer.done() for answer in doomed)
-        for decoder in decoders:
-            os.kill(decoder.pid, signal.SIGSEGV)
-            os.kill(decoder.pid, signal.SIGCONT)
+        try:
+            doomed = [threads.submit(transcribe, speech_server) for _ in decoders]
+            due = time.monotonic() + 60
+            while len(children(speech_server, "ominix.audio.child")) == len(decoders):
+                assert time.monotonic() < due
+                time.sleep(0.05)
+            assert transcribe(speech_server).status_code == 200
+            assert not any(answer.done() for answer in doomed)
+        finally:
+            for decoder in decoders:
+                os.kill(decoder.pid, signal.SIGSEGV)
+                os.kill(decoder.pid, signal.SIGCONT)
 
     for answer in doomed:
         assert answer.result().status_code == 400

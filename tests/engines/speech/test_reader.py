@@ -104,16 +104,18 @@ def test_a_decoder_that_hangs_or_dies_holds_up_no_other(thread, recording, wante
     found = [next_clip(hung)]
     next_clip(doomed)
     os.kill(child_of(hung), signal.SIGSTOP)
-    os.kill(child_of(doomed), signal.SIGSEGV)
-    with pytest.raises(JobRefused, match="the file cannot be decoded: its decoder died of SIGSEGV"):
-        rest_of(doomed)
-    while clip := next_clip(hung, seconds=0.3):  # what the child had sent before
-        found.append(clip)
+    try:
+        os.kill(child_of(doomed), signal.SIGSEGV)
+        with pytest.raises(JobRefused, match="the file cannot be decoded: its decoder died of SIGSEGV"):
+            rest_of(doomed)
+        while clip := next_clip(hung, seconds=0.3):  # what the child had sent before
+            found.append(clip)
 
-    assert alike(rest_of(reader_of(thread, recording)), wanted)
+        assert alike(rest_of(reader_of(thread, recording)), wanted)
 
-    assert hung.pending
-    os.kill(child_of(hung), signal.SIGCONT)
+        assert hung.pending
+    finally:
+        os.kill(child_of(hung), signal.SIGCONT)
     assert alike(found + rest_of(hung), wanted)
 
 
