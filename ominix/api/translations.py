@@ -1,28 +1,78 @@
-"""POST /v1/audio/translations: refused in so many words, since no model here translates speech."""
+"""POST /v1/audio/translations: speech in any language to English text, by models that can."""
 
 from __future__ import annotations
 
+import contextlib
+
 from falcon import Request, Response
 
+from ominix.api.transcriptions import SUBTITLES, TEXTS, Transcript, as_json, as_verbose_json, collected
 from ominix.errors import InvalidRequest
-from ominix.http import forms, media
-from ominix.library.catalog import Catalog
+from ominix.families.table import KNOWN
+from ominix.http import access, forms, media
+from ominix.http.admission import Turns
+from ominix.http.answers import Answers
+from ominix.http.listener import Listener
+from ominix.http.schemas import JsonObject
+from ominix.library.catalog import Catalog, Model
+from ominix.wire.jobs import TranscriptionJob
+from ominix.workers.pool import Pool
 
 
 class Translations:
-    def __init__(self, catalog: Catalog, *, max_bytes: int) -> None:
+    def __init__(
+        self, pool: Pool, catalog: Catalog, answers: Answers, turns: Turns, *, max_bytes: int
+    ) -> None:
+        self._pool = pool
         self._catalog = catalog
+        self._answers = answers
+        self._turns = turns
         self._max_bytes = max_bytes
 
     def on_post(self, req: Request, resp: Response) -> None:
         media.require(req, "multipart/form-data")
-        fields, upload = forms.read(req, "translation_form", self._max_bytes)
-        upload.close()
-        model = self._catalog.able(fields["model"], "transcribe")
+        with self._turns.one(), contextlib.ExitStack() as stack:
+            fields, upload = forms.read(req, "translation_form", self._max_bytes)
+            stack.callback(upload.close)
+            model = self._translator(fields["model"])
+            job = translation_job(fields, upload.descriptor)
+            access.entry(req).submitted(model.id)
+            listener = Listener(req, self._pool.submit(model.loadable, job))
+        self._answer(resp, fields["response_format"], collected(listener))
+
+    def _translator(self, name: str) -> Model:
+        """Raises InvalidRequest for a model that would answer in the language of the recording."""
+        model = self._catalog.able(name, "transcribe")
+        if "translate" in model.abilities:
+            return model
+        here = [m.id for m in self._catalog.models() if "translate" in m.abilities and m.engine]
+        known = [name for family in KNOWN.able("translate") for name in family.aliases]
+        able = f"here: {', '.join(here)}" if here else f"'ominix pull {known[0]}' fetches one"
         raise InvalidRequest(
             f"The model '{model.id}' writes down what is said in the language it is said in; it does not "
-            "translate. Models that can: none yet. Use /v1/audio/transcriptions, and have a chat model "
+            f"translate. Models that can: {able}. Or use /v1/audio/transcriptions, and have a chat model "
             "translate the text.",
             param="model",
             code="translation_not_supported",
         )
+
+    def _answer(self, resp: Response, response_format: str, found: Transcript) -> None:
+        if response_format in TEXTS:
+            resp.content_type = "text/plain; charset=utf-8"
+            resp.data = TEXTS[response_format](found.done).encode()
+        elif response_format == "verbose_json":
+            body = {**as_verbose_json(found), "task": "translate", "language": "English"}
+            self._answers.send(resp, "transcription_verbose", body)
+        else:
+            self._answers.send(resp, "transcription", as_json(found, logprobs=False))
+
+
+def translation_job(fields: JsonObject, audio: int) -> TranscriptionJob:
+    """The job that a checked request asks for."""
+    return TranscriptionJob(
+        audio=audio,
+        context=fields.get("prompt", ""),
+        temperature=float(fields["temperature"]),
+        subtitles=SUBTITLES.get(fields["response_format"]),
+        translate=True,
+    )

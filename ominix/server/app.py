@@ -62,5 +62,6 @@ def create_app(
         pool, catalog, answers, turns, max_bytes=max_upload_bytes, audio_roots=audio_roots
     )
     app.add_route("/v1/audio/transcriptions", speech)
-    app.add_route("/v1/audio/translations", Translations(catalog, max_bytes=max_upload_bytes))
+    translations = Translations(pool, catalog, answers, turns, max_bytes=max_upload_bytes)
+    app.add_route("/v1/audio/translations", translations)
     return app

@@ -56,6 +56,7 @@ class WhisperPrompt(Prompt):
     """`before` is the previous text. `code`: the language's; None: to be found out."""
 
     code: str | None
+    translate: bool
     evidence: npt.NDArray[np.float64]  # (languages,): seconds of sound that speak for each; grows
 
 
@@ -117,9 +118,9 @@ class WhisperRecogniser:
     def prompt(self, job: TranscriptionJob) -> WhisperPrompt:
         code = self._code(job.language)
         before = tuple(self._prompts.previous(job.context))
-        after = () if code is None else tuple(self._start(code))
+        after = () if code is None else tuple(self._start(code, job.translate))
         evidence = np.zeros(self._tokens.languages)
-        return WhisperPrompt(before, after, job.language, job.temperature, code, evidence)
+        return WhisperPrompt(before, after, job.language, job.temperature, code, job.translate, evidence)
 
     def answer(self, job: TranscriptionJob) -> WhisperAnswer:
         language = job.language if self._tokens.multilingual else "English"
@@ -139,7 +140,11 @@ class WhisperRecogniser:
         window = Window(next(self._numbers), clip, prompt, temperatures, code=prompt.code)
         self._windows[window.row] = window
         self._clips.append(window)
-        return Row(window.row, len(prompt.before) + len(self._start("en")), math.ceil(len(clip) / 2))
+        return Row(
+            window.row,
+            len(prompt.before) + len(self._start("en", prompt.translate)),
+            math.ceil(len(clip) / 2),
+        )
 
     def step(self) -> list[Draw]:
         if self._encoded:
@@ -166,8 +171,8 @@ class WhisperRecogniser:
             raise JobRefused(f"This model does not know {language}. It knows: {known}.", param="language")
         return self._prompts.codes[language]
 
-    def _start(self, code: str) -> list[int]:
-        return self._prompts.start(code, translate=False, timestamps=False)
+    def _start(self, code: str, translate: bool) -> list[int]:
+        return self._prompts.start(code, translate=translate, timestamps=False)
 
     # Encoder
 
@@ -217,7 +222,7 @@ class WhisperRecogniser:
         assert window.audio is not None and window.code is not None  # `_encode` saw to it
         before = window.prompt.before
         seed = zlib.crc32(window.mel.data)  # the same sound has the same answer, at any temperature
-        prompt = [*before, *self._start(window.code)]
+        prompt = [*before, *self._start(window.code, window.prompt.translate)]
         temperature = window.temperatures[0]
         return Newcomer(window.row, window.audio, prompt, len(before), self._rules, temperature, seed)
 
