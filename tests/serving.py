@@ -126,11 +126,14 @@ class RunningServer:
 
     def uploads(self) -> list[str]:
         """Files of the temporary folder that the server or a worker has open; they have no names (Linux)."""
-        processes = [psutil.Process(self.process.pid), *self.workers()]
-        links = [link for process in processes for link in Path(f"/proc/{process.pid}/fd").iterdir()]
-        targets = [str(link.readlink()) for link in links if link.is_symlink()]
         assert not [path for path in self.temp.iterdir() if path.is_file()]
-        return [target for target in targets if target.startswith(str(self.temp))]
+        found: list[str] = []
+        for process in (psutil.Process(self.process.pid), *self.workers()):
+            with contextlib.suppress(OSError):  # the process has ended meanwhile
+                for link in list(Path(f"/proc/{process.pid}/fd").iterdir()):
+                    with contextlib.suppress(OSError):  # the file was closed meanwhile
+                        found.append(str(link.readlink()))
+        return [target for target in found if target.startswith(str(self.temp))]
 
     def workers(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
