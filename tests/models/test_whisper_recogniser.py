@@ -15,6 +15,7 @@ from ominix.models.whisper.config import Config
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.quality import Quality
 from ominix.models.whisper.recogniser import Attempt, WhisperRecogniser
+from ominix.models.whisper.rules import log_softmax
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 from ominix.wire.jobs import TranscriptionJob
 
@@ -215,3 +216,18 @@ def test_the_encoder_works_layer_by_layer_and_a_dropped_clip_harms_no_other(make
         assert window.audio is None
         assert recogniser.step() == []
     assert mx.allclose(window.audio, expected, atol=1e-5)
+
+
+def test_whether_anybody_speaks_is_asked_behind_the_start_not_behind_the_prompt(make):
+    recogniser = make(scale=1.0)
+    prompt = recogniser.prompt(TranscriptionJob("", language="German", context="Ominix"))
+    features = recogniser.features(sound(1))
+    row = recogniser.begin(features, prompt).number
+    (draw, *_) = drawn(recogniser, [row])[row]
+    decoder = recogniser._model.decoder
+    cache = decoder.listen(recogniser._encodings.of(features))
+    states = decoder([[*prompt.before, recogniser._tokens.start]], cache)
+    logits = np.array(decoder.logits(states)[0, -1])
+    assert draw.no_speech_logprob == pytest.approx(
+        log_softmax(logits)[recogniser._tokens.no_speech], abs=1e-3
+    )

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from ominix.models.whisper import timing
 from ominix.models.whisper.timing import dynamic_time_warping, median, token_starts
 
 
@@ -50,3 +51,12 @@ def test_one_place_out_of_line_is_smoothed_away():
 
 def test_equal_attention_everywhere_gives_some_path():
     assert len(token_starts(np.zeros((1, 3, 10), np.float32))) == 3
+
+
+def test_a_glance_elsewhere_is_not_seen():
+    scores = np.full((1, 3, 60), -5.0, np.float32)
+    for row, (begin, end) in enumerate([(0, 20), (20, 40), (40, 60)]):
+        scores[:, row, begin:end] = 0.0
+    scores[0, 1, 50] = 0.0
+    seen = timing._attention(scores)[1]
+    assert seen[50] == pytest.approx(seen[55])
