@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, NoReturn
 
 from falcon import Request
@@ -12,13 +13,16 @@ from ominix.errors import InvalidRequest, TooLarge
 from ominix.http import schemas
 from ominix.http.media import require
 
+LONG_NUMBER = re.compile(rb"[0-9]{19}")  # what 64 bits may not hold
 MAX_DEPTH = 64  # nesting of objects and arrays; OpenAI's deepest request needs about ten
 
 
 def read_json(req: Request, schema: str, max_bytes: int) -> schemas.JsonObject:
     """The body's fields. Raises InvalidRequest, TooLarge, or falcon's 415."""
     require(req, "application/json")
-    return schemas.checked(schema, parse(read(req, max_bytes)))
+    body = read(req, max_bytes)
+    fields: schemas.JsonObject = schemas.checked(schema, parse(body))
+    return _within_64_bits(fields) if LONG_NUMBER.search(body) else fields
 
 
 def read(req: Request, max_bytes: int) -> bytes:
@@ -37,7 +41,6 @@ def parse(body: bytes) -> Any:  # whatever JSON can say
             body.decode("utf-8-sig"),  # some clients send a byte-order mark
             parse_constant=_refuse_constant,
             parse_float=_finite,
-            parse_int=_whole,
             object_pairs_hook=_unique,
         )
         _depth(value)
@@ -71,11 +74,14 @@ def _finite(text: str) -> float:
     return number
 
 
-def _whole(text: str) -> int:
-    number = int(text)
-    if not -(1 << 63) <= number < 1 << 64:  # what a message to a worker can hold
-        raise _bad(f"{text[:20]}... is too large a number")
-    return number
+def _within_64_bits(value: Any) -> Any:
+    """Larger integers as floats, as in JavaScript: no message to a worker could hold them otherwise."""
+    if isinstance(value, dict):
+        return {key: _within_64_bits(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_within_64_bits(item) for item in value]
+    is_large = isinstance(value, int) and not -(1 << 63) <= value < 1 << 64
+    return _finite(str(value)) if is_large else value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
