@@ -191,9 +191,10 @@ def test_a_prompt_stands_before_the_audio_s(make):
 
 def test_text_grows_by_whole_characters(make, vocabularies):
     answer = make().answer(GIVEN)
-    tokens = vocabularies[True].encode(" Größe 你")
+    tokens = vocabularies[True].encode(" Größe  \n 你 ")
     pieces = [answer.feed(Draw(1, token, -0.5, -3.0)) for token in tokens]
-    assert "".join(pieces) + answer.end() == "Größe 你"
+    assert "".join(pieces) + answer.end() == "Größe  \n 你"
+    assert all(not piece.endswith((" ", "\n")) for piece in pieces)
     assert all("\ufffd" not in piece for piece in pieces)
     assert answer.tokens == tokens
 
