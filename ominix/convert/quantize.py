@@ -6,7 +6,6 @@ an architecture that mlx-lm lacks.
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
 
@@ -14,14 +13,14 @@ from mlx_lm import convert
 
 from ominix.convert import draft
 from ominix.errors import Conflict
+from ominix.models import chat_model
 
 GROUP_SIZE = 64  # weights that share a scale, as in the published checkpoints
 
 
 def main(source: str, target: str, bits: int, package: str = "") -> int:
     """The exit status."""
-    if package:
-        importlib.import_module(f"ominix.models.{package}.loader").register()
+    chat_model.register(package)
     try:
         with draft.folder(Path(target)) as folder:
             folder.rmdir()  # mlx-lm makes it itself

@@ -11,8 +11,10 @@ import ominix
 from ominix.families.table import FAMILIES
 
 ROOT = Path(ominix.__file__).parent
-NAMES = re.compile(r"qwen|whisper|minicpm", re.IGNORECASE)
-OWN = ("families/", *(f"models/{package}/" for package in {f.package for f in FAMILIES} if package))
+PACKAGES = {family.package for family in FAMILIES} - {""}
+# qwen3_asr is looked for as "qwen": a new family is guarded as soon as it stands in the table.
+NAMES = re.compile("|".join(sorted(re.match("[a-z]+", name)[0] for name in PACKAGES)), re.IGNORECASE)
+OWN = ("families/", *(f"models/{package}/" for package in PACKAGES))
 REASONS = {
     "cpu/layers.py": "its kernels replace the layers of mlx-lm's modules, which are called so",
     "convert/ct2.py": "a format that this one model is published in",

@@ -6,7 +6,6 @@ put the folder there. Knows nothing about jobs.
 
 from __future__ import annotations
 
-import importlib
 import json
 import logging
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from ominix.cpu.backend import Backend
 from ominix.engines import memory
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
+from ominix.models import chat_model
 
 log = logging.getLogger("ominix.chat")
 
@@ -47,18 +47,15 @@ class TextModel:
 
 
 def load(path: Path, backend: Backend, package: str = "") -> TextModel:
-    """`package` (under ominix.models) has an architecture that mlx-lm lacks: its `loader.register()` makes
-    mlx-lm know it, its `chat` has its way of prompting.
+    """`package` (under ominix.models) has an architecture that mlx-lm lacks: see models/chat_model.py.
 
     Raises Unavailable for a folder that holds no model that can be served.
     """
     config = _config(path)
-    own = f"ominix.models.{package}" if package else None
-    if own:
-        importlib.import_module(f"{own}.loader").register()
+    chat_model.register(package)
     model = _model(path, config, backend)
     tokenizer = _tokenizer(path, config)
-    chat = importlib.import_module(f"{own}.chat") if own else None
+    chat = chat_model.chat_format(package)
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
     return TextModel(
         name=path.name,
@@ -67,7 +64,7 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
         detokenizer=Detokenizer(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
-        tags=_tags(tokenizer, thinks=bool(chat)),
+        tags=_tags(tokenizer) or (chat.TAGS if chat else None),
         context=_context(config, tokenizer),
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
@@ -131,13 +128,13 @@ def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], 
     return list(tokenizer.encode(text, add_special_tokens=False))
 
 
-def _tags(tokenizer: TokenizerWrapper, thinks: bool) -> tuple[str, str] | None:
+def _tags(tokenizer: TokenizerWrapper) -> tuple[str, str] | None:
     """Those that are tokens; the usual ones in letters for templates that write them."""
     if tokenizer.has_thinking:
         return tokenizer.think_start, tokenizer.think_end
     template = tokenizer.chat_template
-    thinks = thinks or (isinstance(template, str) and "</think>" in template)
-    return ("<think>", "</think>") if thinks else None
+    writes_them = isinstance(template, str) and "</think>" in template
+    return ("<think>", "</think>") if writes_them else None
 
 
 def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:

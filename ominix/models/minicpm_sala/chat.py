@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 BOS = 1  # <s>
 STOPS = (2, 73440)  # </s> and <|im_end|>: the checkpoint's generation_config.json
+TAGS = ("<think>", "</think>")  # around its reasoning, in letters
 THINK_END = "</think>"  # the answer proper comes after the last one
 
 # ChatML, for conversions that lost chat_template.jinja. An empty think block is how ChatML models

@@ -18,7 +18,7 @@ from ominix.engines.text.detokenizer import _byte_letters
 from ominix.engines.text.text_engine import TextEngine
 from ominix.engines.text.text_model import TextModel
 from ominix.families.table import KNOWN
-from ominix.models.minicpm_sala import loader
+from ominix.models import chat_model
 from ominix.wire.events import Delta, Event
 from ominix.wire.jobs import ChatJob, Message
 
@@ -98,7 +98,7 @@ def reciter(path: Path, text: list[int], *, context: int = 4096) -> Path:
 
 
 def build(config: dict):
-    loader.register()
+    chat_model.register(KNOWN.claiming(config).package)
     module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
     return module.Model(module.ModelArgs.from_dict(config))
 
