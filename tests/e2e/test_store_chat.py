@@ -8,7 +8,7 @@ from serving import eventually
 
 @pytest.mark.slow
 def test_a_downloaded_chat_model_answers_its_first_request(hub, serve, tmp_path):
-    from engines import tiny_chat  # brings mlx
+    from engines.text import tiny_chat  # brings mlx
 
     folder = tiny_chat.reciter(tmp_path / "made", list(b"Paris"))
     hub.add("a/tiny", {path.name: path.read_bytes() for path in folder.iterdir()})

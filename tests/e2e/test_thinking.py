@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def models(tmp_path):
-    from engines import tiny_chat  # brings mlx
+    from engines.text import tiny_chat  # brings mlx
 
     home = tmp_path / "home" / "models"
     thought = [tiny_chat.THINK, *b"hm?", tiny_chat.UNTHINK, *b"Yes"]

@@ -136,7 +136,8 @@ def test_processes_leave_no_descriptor_and_no_child():
 
     live()
     before = len(list(OPEN_FILES.iterdir()))
+    others = set(psutil.Process().children())  # of other tests in this process
     for _ in range(3):
         live()
     assert len(list(OPEN_FILES.iterdir())) == before
-    assert not psutil.Process().children()
+    assert set(psutil.Process().children()) <= others
