@@ -16,6 +16,7 @@ import schemathesis
 from hub import model_files
 from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import Status, events, from_schema
+from serving import eventually
 
 from ominix.http import access
 from ominix.library.catalog import EMBEDDED, Catalog
@@ -69,7 +70,7 @@ def test_a_live_server_keeps_to_its_document(models, serve, tmp_path):
     grown = process.memory_info().rss - before
     print(f"the server grew by {grown >> 20} MiB")
     assert grown < GROWTH_BYTES
-    assert not server.uploads()
+    assert eventually(lambda: not server.uploads())
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from ominix.audio.process import ChildProcess
 from ominix.errors import InferenceFailed, JobRefused
 from ominix.wire.decoding import Samples
 
+pytestmark = pytest.mark.slow
+
 on_linux = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into /proc")
 
 FILES = {

@@ -10,6 +10,8 @@ import pytest
 
 from ominix.audio import limits
 
+pytestmark = pytest.mark.slow
+
 WATCHED = """
 import socket, threading, time
 from ominix.audio.limits import Watch

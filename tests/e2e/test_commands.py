@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def ominix(server, *argv: str, **options) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "ominix", *argv, "--url", server.url]

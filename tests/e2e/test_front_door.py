@@ -14,6 +14,8 @@ import psutil
 import pytest
 from serving import Clients, RunningServer, eventually
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

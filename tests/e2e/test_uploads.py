@@ -14,7 +14,7 @@ from test_transcriptions import PATH, form
 
 SIZE = 20 << 20
 SLACK = 1 << 20
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = [pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"), pytest.mark.slow]
 
 
 class DiskWatch(threading.Thread):

@@ -9,7 +9,7 @@ import pytest
 from ominix.cpu import backend
 
 
-@pytest.fixture(scope="module", params=[backend.FAST, backend.PLAIN])
+@pytest.fixture(scope="module", params=[backend.FAST, pytest.param(backend.PLAIN, marks=pytest.mark.slow)])
 def cpu(request: pytest.FixtureRequest) -> Iterator[backend.Backend]:
     """The backend; `tiny_chat` and the servers of these tests take its mode from the environment."""
     with pytest.MonkeyPatch.context() as patch:

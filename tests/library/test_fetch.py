@@ -19,6 +19,8 @@ from ominix.library.fetch.hub import Hub
 from ominix.library.folders import Folders
 from ominix.library.records import Records
 
+pytestmark = pytest.mark.slow
+
 SIZE = 200_000
 WANTED = {"config.json", "tokenizer.json", "tokenizer_config.json", "generation_config.json"}
 WEIGHTS = "model.safetensors"

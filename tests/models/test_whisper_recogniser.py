@@ -19,6 +19,8 @@ from ominix.models.whisper.rules import log_softmax
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 from ominix.wire.jobs import TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"n_audio_ctx": 50, "n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 1}
 SIZES |= {"n_text_ctx": 32, "n_text_state": 16, "n_text_head": 2, "n_text_layer": 1}
 

@@ -24,6 +24,8 @@ from ominix.server.gate import Gate, Origins
 from ominix.server.parser import Door
 from ominix.server.threads import Dispatcher
 
+pytestmark = pytest.mark.slow
+
 GET = b"GET /quick HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SEND_TIMEOUT = 60.0
 UNSENT_MEMORY, UNSENT = 1 << 16, 4 << 20

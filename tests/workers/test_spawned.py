@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -126,18 +128,26 @@ def test_a_job_s_file_reaches_the_process_and_stays_open_here(started, tmp_path)
 
 
 def test_processes_leave_no_descriptor_and_no_child():
-    def live() -> None:
-        log = Log()
-        process = SpawnedProcess("a", SPEC)
-        process.start(log)
-        assert eventually(lambda: log.reports)
-        process.kill()
-        process.join(10.0)
+    """In an interpreter of its own: other tests' threads open files and start children, too."""
+    code = """
+import os, psutil
+from test_spawned import SPEC, Log, live
+live(Log())
+before = len(os.listdir(OPEN_FILES))
+for _ in range(3):
+    live(Log())
+print(len(os.listdir(OPEN_FILES)) - before, len(psutil.Process().children()))
+""".replace("OPEN_FILES", repr(str(OPEN_FILES)))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == ["0", "0"]
 
-    live()
-    before = len(list(OPEN_FILES.iterdir()))
-    others = set(psutil.Process().children())  # of other tests in this process
-    for _ in range(3):
-        live()
-    assert len(list(OPEN_FILES.iterdir())) == before
-    assert set(psutil.Process().children()) <= others
+
+def live(log: Log) -> None:
+    process = SpawnedProcess("a", SPEC)
+    process.start(log)
+    assert eventually(lambda: log.reports)
+    process.kill()
+    process.join(10.0)

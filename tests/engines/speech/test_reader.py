@@ -25,6 +25,8 @@ from ominix.errors import InferenceFailed, JobRefused
 from ominix.wire.events import Failed
 from ominix.wire.jobs import Cutting, TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 RATE_HZ = 16_000
 SECONDS = 42
 

@@ -20,6 +20,8 @@ from ominix.errors import JobRefused
 from ominix.wire.events import Delta, Refused, Segment, Started, TranscriptionDone
 from ominix.wire.jobs import Helper, TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 TOY = Helper("toy", "folder")
 

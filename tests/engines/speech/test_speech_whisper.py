@@ -20,6 +20,8 @@ from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 from ominix.wire.events import Delta, Segment, TranscriptionDone
 from ominix.wire.jobs import Helper, TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 RATE = 16_000
 WORDS = {"words": Helper("whisper", "itself")}
 

@@ -32,6 +32,8 @@ from ominix.models.qwen3_asr.words import split
 from ominix.wire.events import Segment, TranscriptionDone
 from ominix.wire.jobs import Helper, TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[2] / "golden"
 ALIGNER = GOLDEN / "qwen3_aligner"
 CASES = json.loads((ALIGNER / "answers.json").read_text("utf-8"))

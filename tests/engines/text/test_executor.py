@@ -34,7 +34,7 @@ class RecordingExecutor(Executor):
         return outcome
 
 
-pytestmark = pytest.mark.usefixtures("cpu")
+pytestmark = [pytest.mark.usefixtures("cpu"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module")
