@@ -19,7 +19,7 @@ class Held(Exception):
     """Somebody else has the lock."""
 
 
-def take(folder: Path, *, shared: bool = False, seconds: float = 0.0) -> int:
+def acquire(folder: Path, *, shared: bool = False, seconds: float = 0.0) -> int:
     """The descriptor that holds the lock until it is closed. Raises Held after `seconds`, OSError.
 
     The folder is looked at again once the lock is there: it may have been renamed or removed meanwhile.
@@ -44,8 +44,8 @@ def take(folder: Path, *, shared: bool = False, seconds: float = 0.0) -> int:
 
 @contextlib.contextmanager
 def held(folder: Path, *, shared: bool = False, seconds: float = 0.0) -> Iterator[None]:
-    """As `take`, for a block."""
-    descriptor = take(folder, shared=shared, seconds=seconds)
+    """As `acquire`, for a block."""
+    descriptor = acquire(folder, shared=shared, seconds=seconds)
     try:
         yield
     finally:
@@ -55,7 +55,7 @@ def held(folder: Path, *, shared: bool = False, seconds: float = 0.0) -> Iterato
 def is_held(folder: Path, *, shared: bool = False) -> bool:
     """Whether somebody has it: anybody, or with `shared` somebody who wants it alone."""
     try:
-        os.close(take(folder, shared=shared))
+        os.close(acquire(folder, shared=shared))
     except Held:
         return True
     except OSError:  # not there

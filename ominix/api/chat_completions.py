@@ -14,7 +14,7 @@ from falcon import Request, Response
 
 from ominix.api import conversation
 from ominix.http import access, bodies, sse
-from ominix.http.admission import Turns
+from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
@@ -27,15 +27,17 @@ FINGERPRINT = "fp_ominix"
 
 
 class ChatCompletions:
-    def __init__(self, pool: Pool, catalog: Catalog, answers: Answers, turns: Turns, max_bytes: int) -> None:
+    def __init__(
+        self, pool: Pool, catalog: Catalog, answers: Answers, admission: Admission, max_bytes: int
+    ) -> None:
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
-        self._turns = turns
+        self._admission = admission
         self._max_bytes = max_bytes
 
     def on_post(self, req: Request, resp: Response) -> None:
-        with self._turns.one():
+        with self._admission.one_at_a_time():
             fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
             job = chat_job(fields)
             model = self._catalog.able(fields["model"], "chat")

@@ -12,7 +12,7 @@ from falcon import Request, Response
 from ominix.errors import Busy, ClientLeft, Conflict, ModelNotFound, Unavailable
 from ominix.families.family import UNKNOWN
 from ominix.http.answers import Answers
-from ominix.http.listener import LOOK_SECONDS, is_gone
+from ominix.http.listener import POLL_SECONDS, is_gone
 from ominix.library.catalog import INSTALLED, Catalog, Model
 from ominix.library.downloads import Downloads
 from ominix.library.progress import Download
@@ -136,7 +136,7 @@ def _await(worker: WorkerProcess, req: Request) -> None:
             raise Unavailable(f"{worker.name} {worker.end_reason}", code="model_unavailable")
         if is_gone(req):
             raise ClientLeft("the client has closed the connection")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
 
 
 def model_object(model: Model, loaded: bool) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from falcon import Request, Response
 
 from ominix.errors import InvalidRequest
 from ominix.http import access, bodies, forms, media, named_files, sse
-from ominix.http.admission import Turns
+from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
@@ -34,7 +34,7 @@ class Transcriptions:
         pool: Pool,
         catalog: Catalog,
         answers: Answers,
-        turns: Turns,
+        admission: Admission,
         *,
         max_bytes: int,
         audio_roots: tuple[Path, ...],
@@ -42,12 +42,12 @@ class Transcriptions:
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
-        self._turns = turns
+        self._admission = admission
         self._max_bytes = max_bytes
         self._audio_roots = audio_roots
 
     def on_post(self, req: Request, resp: Response) -> None:
-        with self._turns.one(), contextlib.ExitStack() as stack:
+        with self._admission.one_at_a_time(), contextlib.ExitStack() as stack:
             fields, audio = self._read(req, stack)
             model = self._catalog.able(fields["model"], "transcribe")
             helpers = self._catalog.helpers_for(model, {"words"} if wants_words(fields) else ())

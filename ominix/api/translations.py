@@ -10,7 +10,7 @@ from ominix.api.transcriptions import SUBTITLES, TEXTS, Transcript, as_json, as_
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN
 from ominix.http import access, forms, media
-from ominix.http.admission import Turns
+from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
@@ -21,17 +21,17 @@ from ominix.workers.pool import Pool
 
 class Translations:
     def __init__(
-        self, pool: Pool, catalog: Catalog, answers: Answers, turns: Turns, *, max_bytes: int
+        self, pool: Pool, catalog: Catalog, answers: Answers, admission: Admission, *, max_bytes: int
     ) -> None:
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
-        self._turns = turns
+        self._admission = admission
         self._max_bytes = max_bytes
 
     def on_post(self, req: Request, resp: Response) -> None:
         media.require(req, "multipart/form-data")
-        with self._turns.one(), contextlib.ExitStack() as stack:
+        with self._admission.one_at_a_time(), contextlib.ExitStack() as stack:
             fields, upload = forms.read(req, "translation_form", self._max_bytes)
             stack.callback(upload.close)
             model = self._translator(fields["model"])

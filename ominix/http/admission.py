@@ -13,14 +13,15 @@ from collections.abc import Iterator
 WAIT_SECONDS = 0.1  # beside one that reads a large upload the others go on
 
 
-class Turns:
+class Admission:
     def __init__(self) -> None:
-        # Guards nothing. The pool's locks are taken under it, never the other way round.
+        # Not a mutex: limits how many requests compute at once, and gives up after WAIT_SECONDS. The pool's
+        # locks are acquired under it, never the other way round.
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        """Waits for the others, though not for long."""
+    def one_at_a_time(self) -> Iterator[None]:
+        """Wait for the others, at most WAIT_SECONDS."""
         held = self._lock.acquire(timeout=WAIT_SECONDS)
         try:
             yield

@@ -12,7 +12,7 @@ from ominix.http import access
 from ominix.wire.events import Event
 from ominix.workers.stream import Stream
 
-LOOK_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
+POLL_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
 
 
 def is_gone(req: Request) -> bool:
@@ -32,7 +32,7 @@ class Listener:
         """The events there are, waiting for the first; [] after so much silence. Raises the job's error."""
         deadline = time.monotonic() + silence_seconds
         while True:
-            events = self._stream.get(LOOK_SECONDS)
+            events = self._stream.get(POLL_SECONDS)
             if is_gone(self._req):
                 self.close()
                 raise ClientLeft("the client has closed the connection")

@@ -19,7 +19,7 @@ from ominix.api.transcriptions import Transcriptions
 from ominix.api.translations import Translations
 from ominix.config import MIB
 from ominix.http import forms
-from ominix.http.admission import Turns
+from ominix.http.admission import Admission
 from ominix.http.answers import Answers, install_error_handlers
 from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
@@ -55,13 +55,13 @@ def create_app(
     app.add_route("/v1/models/downloads", listed)
     app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
-    turns = Turns()
-    chat = ChatCompletions(pool, catalog, answers, turns, max_bytes=max_upload_bytes)
+    admission = Admission()
+    chat = ChatCompletions(pool, catalog, answers, admission, max_bytes=max_upload_bytes)
     app.add_route("/v1/chat/completions", chat)
     speech = Transcriptions(
-        pool, catalog, answers, turns, max_bytes=max_upload_bytes, audio_roots=audio_roots
+        pool, catalog, answers, admission, max_bytes=max_upload_bytes, audio_roots=audio_roots
     )
     app.add_route("/v1/audio/transcriptions", speech)
-    translations = Translations(pool, catalog, answers, turns, max_bytes=max_upload_bytes)
+    translations = Translations(pool, catalog, answers, admission, max_bytes=max_upload_bytes)
     app.add_route("/v1/audio/translations", translations)
     return app

@@ -154,7 +154,7 @@ class Worker:
 def _lock_folder(folder: str) -> None:
     """Say to every process that the model is in use, so that nobody deletes it, until this one ends."""
     try:
-        locks.take(Path(folder), shared=True, seconds=LOCK_SECONDS)
+        locks.acquire(Path(folder), shared=True, seconds=LOCK_SECONDS)
     except (OSError, locks.Held) as error:  # gone: the engine will say so; or a disk without locks
         log.warning("the model's folder could not be locked: %s", type(error).__name__)
 

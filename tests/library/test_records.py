@@ -101,7 +101,7 @@ def test_locks_are_shared_or_alone(tmp_path):
         assert locks.is_held(tmp_path)
         assert not locks.is_held(tmp_path, shared=True)
         with pytest.raises(locks.Held):
-            locks.take(tmp_path)
+            locks.acquire(tmp_path)
     with locks.held(tmp_path):
         assert locks.is_held(tmp_path, shared=True)
     assert not locks.is_held(tmp_path)

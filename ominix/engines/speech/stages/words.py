@@ -92,6 +92,6 @@ class WordsLoader:
             os.close(self._lock)
             self._lock = None
         try:
-            self._lock = locks.take(folder, shared=True, seconds=_LOCK_SECONDS)
+            self._lock = locks.acquire(folder, shared=True, seconds=_LOCK_SECONDS)
         except (OSError, locks.Held) as error:  # gone: the load will say so; or a disk without locks
             log.warning("the aligner's folder could not be locked: %s", type(error).__name__)
