@@ -41,6 +41,7 @@ from ominix.wire.events import (
 )
 from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, Message, TranscriptionJob, close_descriptors_of
 
+FULL_SECONDS = 0.5  # before the answer of one that has taken memory: the guard looks each 0.2 s
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
 
@@ -96,6 +97,8 @@ class Scripted:
         script.failed = verb == "fail"
         self._scripts[job_id] = script
         self._misbehave(verb, rest)
+        if verb == "eat":
+            script.due = time.monotonic() + FULL_SECONDS
 
     def _misbehave(self, verb: str, rest: str) -> None:
         if verb == "raise":

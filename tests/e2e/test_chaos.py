@@ -72,7 +72,14 @@ def _kill_now_and_then(process: psutil.Process, end: float) -> None:
 
 
 def _workers(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in process.children() if _is_alive(child)]
+
+
+def _is_alive(child: psutil.Process) -> bool:
+    try:
+        return bool(child.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:  # it has ended since it was listed
+        return False
 
 
 def _connections(process: psutil.Process) -> list:
