@@ -15,7 +15,8 @@ OminixError
 ├── ServerError             a command's: the server refuses, or there is none
 ├── DownloadFailed          `reason` says why, as a word for programs
 └── InferenceFailed
-    └── WorkerCrashed       the process died or was killed
+    ├── InputFailed         of this input, and would again; the model goes on
+    └── WorkerCrashed       the process died or was killed, of this job as far as is known
 """
 
 from __future__ import annotations
@@ -93,5 +94,9 @@ class InferenceFailed(OminixError):
     code = "inference_failed"
 
 
+class InputFailed(InferenceFailed):
+    """A retry would fail in the same way."""
+
+
 class WorkerCrashed(InferenceFailed):
-    """Every job aboard hears this; a retry would carry the same poison."""
+    """A retry might carry the same poison; jobs that only were aboard hear Unavailable."""

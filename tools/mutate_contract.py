@@ -77,11 +77,11 @@ http/answers.py: Retry-After of ten minutes [python busy]
     RETRY_SECONDS = 2
     RETRY_SECONDS = 600
 http/answers.py: a killed worker's job is sent again [python killed]
-    FINAL = (errors.Conflict, errors.WorkerCrashed)
+    FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
     FINAL = (errors.Conflict,)
 http/answers.py: a conflict is sent again [python killed]
-    FINAL = (errors.Conflict, errors.WorkerCrashed)
-    FINAL = (errors.WorkerCrashed,)
+    FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
+    FINAL = (errors.InputFailed, errors.WorkerCrashed)
 http/answers.py: 405 does not say what is allowed [requests every_kind]
         resp.set_header(name, value)
         pass

@@ -3,7 +3,8 @@
 The last message's first word (of a transcription: its prompt's) is the verb:
 
     sleep S     wait S seconds, then answer     tick S     wait S seconds after every token
-    raise       an exception                    segfault   SIGSEGV
+    raise       an exception in a step          segfault   SIGSEGV
+    stumble     an exception in `admit`         panic      the same, but no Exception
     hang        never return                    lock       the same with the interpreter locked
     eat MIB     take so much memory, for good   exit N     end the process with that code
     refuse      JobRefused                      fail       the Failed event
@@ -52,6 +53,10 @@ def load(spec: EngineSpec) -> Scripted:
     return Scripted()
 
 
+class Panic(BaseException):
+    """What pyo3 raises where Rust panics is no Exception either."""
+
+
 @dataclass
 class Script:
     """One job on its way: the tokens still to come and when the next one is due."""
@@ -66,6 +71,7 @@ class Script:
     emitted: int = 0
     text: str = ""
     failed: bool = False
+    raises: bool = False
     started: bool = False
     events: list[Event] = field(default_factory=list)
 
@@ -84,6 +90,10 @@ class Scripted:
         verb, _, rest = prompt.partition(" ")
         if verb == "refuse":
             raise JobRefused("refused as asked", param="messages")
+        if verb == "stumble":
+            raise RuntimeError("stumbled as asked")
+        if verb == "panic":
+            raise Panic("panicked as asked")
         now = time.monotonic()
         text = rest if verb == "say" else ""
         words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(_words(verb)))
@@ -95,14 +105,13 @@ class Scripted:
         elif verb == "think":
             script.reasoning_left = 2
         script.failed = verb == "fail"
+        script.raises = verb == "raise"
         self._scripts[job_id] = script
         self._misbehave(verb, rest)
         if verb == "eat":
             script.due = time.monotonic() + FULL_SECONDS
 
     def _misbehave(self, verb: str, rest: str) -> None:
-        if verb == "raise":
-            raise RuntimeError("raised as asked")
         if verb == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         elif verb == "hang":
@@ -132,6 +141,8 @@ class Scripted:
         return events
 
     def _advance(self, script: Script, now: float) -> list[Event]:
+        if script.raises:
+            raise RuntimeError("raised as asked")
         events: list[Event] = []
         if not script.started:
             script.started = True

@@ -35,7 +35,7 @@ STATUSES: tuple[tuple[type[errors.OminixError], int, str], ...] = (
 # falcon's own refusals: status -> our code; the rest are "http_<status>".
 HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 415: "unsupported_media_type"}
 # A client library must not repeat these by itself: it would not help, or kill the next worker too.
-FINAL = (errors.Conflict, errors.WorkerCrashed)
+FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
 
 
 def json_bytes(value: object) -> bytes:

@@ -44,6 +44,12 @@ class Loaded(Struct, frozen=True, array_like=True, tag=True):
     used_bytes: int = 0  # memory of the process
 
 
+class Admitting(Struct, frozen=True, array_like=True, tag=True):
+    """The engine is about to take this job in. If the worker dies before it reports again, it died of it."""
+
+    job_id: int
+
+
 class Beat(Struct, frozen=True, array_like=True, tag=True):
     """The engine goes on (about once a second), or has nothing left to do."""
 
@@ -63,7 +69,7 @@ class Ending(Struct, frozen=True, array_like=True, tag=True):
 
 
 Command = Submit | Cancel
-Report = Loaded | Beat | Batch | Ending
+Report = Loaded | Admitting | Beat | Batch | Ending
 
 COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

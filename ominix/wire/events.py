@@ -96,6 +96,7 @@ class Failed(Struct, frozen=True, array_like=True, tag=True):
     """The job's end: inference went wrong. Not the client's fault."""
 
     message: str
+    is_final: bool = False  # the same input would fail again
 
 
 Event = Started | Delta | Finished | ChatDone | Progress | Segment | TranscriptionDone | Refused | Failed

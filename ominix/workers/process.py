@@ -12,6 +12,10 @@ comes once, from the process's reader, and with it every job aboard ends with th
 died is, in this order: what we killed it for, what it said at last (`Ending`), what its exit status says. A
 retired worker takes no jobs and has none, so nobody waits for its end but the process table.
 
+The job of whose input it died hears WorkerCrashed, and its client is told not to repeat it: the one that was
+being taken in, or the only one aboard. The others hear Unavailable and may try again. If nobody knows which
+it was, that goes for all of them: together they come back once or twice, and no more.
+
 Three kinds of threads come here: requests (`submit`, and `cancel` through their stream), the pool
 (`retire`, `kill`), and the one reader of the process (`on_message`, `on_quiet`, `on_end`). Knows no
 sockets, no clock but the one it is given, no mlx, no HTTP: a simulation can drive it message by message.
@@ -27,7 +31,18 @@ from typing import Protocol
 
 from ominix.errors import Busy, OminixError, TooLarge, Unavailable, WorkerCrashed
 from ominix.wire import jobs
-from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Report, Submit
+from ominix.wire.control import (
+    Admitting,
+    Batch,
+    Beat,
+    Cancel,
+    Command,
+    Ending,
+    EngineSpec,
+    Loaded,
+    Report,
+    Submit,
+)
 from ominix.wire.events import LAST, Event
 from ominix.wire.jobs import Job
 from ominix.wire.outbox import OutboxFull
@@ -104,6 +119,7 @@ class WorkerProcess:
         self._clock = clock
         self.started = self.last_message = self.last_busy = clock()  # last_busy: when the last job left
         self._kill_reason: str | None = None
+        self._taken_in: int | None = None  # the last job that was taken in, until anything else is reported
         self._job_ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
         self._lock = OrderedLock(WORKER)  # guards _streams, end_reason and last_busy
@@ -194,6 +210,10 @@ class WorkerProcess:
 
     def on_message(self, report: Report) -> None:
         self.last_message = self._clock()
+        if isinstance(report, Admitting):
+            self._taken_in = report.job_id
+        elif not isinstance(report, Ending):
+            self._taken_in = None
         if isinstance(report, Batch):
             for job_id, event in report.events:
                 self._deliver(job_id, event)
@@ -229,14 +249,22 @@ class WorkerProcess:
         reason = self._kill_reason or cause
         with self._lock:
             self.end_reason = reason
-            streams = list(self._streams.values())
+            streams = dict(self._streams)
             self._streams.clear()
         level = logging.WARNING if streams or self._kill_reason is None else logging.INFO
-        log.log(level, "%s: pid %d ended: %s; %d jobs failed", self.name, self.pid, reason, len(streams))
-        for stream in streams:
-            stream.put(self._error())
+        culprit = next(iter(streams)) if len(streams) == 1 else self._taken_in
+        log.log(
+            level, "%s: pid %d ended: %s; %d jobs failed; of job %s",
+            self.name, self.pid, reason, len(streams), culprit or "unknown",
+        )  # fmt: skip
+        for job_id, stream in streams.items():
+            stream.put(self._error() if job_id == culprit else self._bystander_error())
 
     def _error(self) -> OminixError:
         if not self.loaded:
             return Unavailable(f"{self.name} {self.end_reason}", code="model_unavailable")
         return WorkerCrashed(f"the process of {self.name} {self.end_reason}")
+
+    def _bystander_error(self) -> OminixError:
+        message = f"the process of {self.name} {self.end_reason}; another request may be why: try again"
+        return Unavailable(message, code="model_unavailable") if self.loaded else self._error()

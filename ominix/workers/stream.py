@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 
-from ominix.errors import InferenceFailed, JobRefused, OminixError
+from ominix.errors import InferenceFailed, InputFailed, JobRefused, OminixError
 from ominix.wire.events import LAST, Event, Failed, Refused
 
 
@@ -57,5 +57,5 @@ def _error(item: Event | OminixError) -> OminixError | None:
     if isinstance(item, Refused):
         return JobRefused(item.message, param=item.param, code=item.code)
     if isinstance(item, Failed):
-        return InferenceFailed(item.message)
+        return InputFailed(item.message) if item.is_final else InferenceFailed(item.message)
     return None

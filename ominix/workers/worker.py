@@ -27,8 +27,19 @@ import msgspec
 from ominix import locks
 from ominix.errors import JobRefused
 from ominix.wire import jobs, transport
-from ominix.wire.control import COMMANDS, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Submit
-from ominix.wire.events import Event, Refused
+from ominix.wire.control import (
+    COMMANDS,
+    Admitting,
+    Batch,
+    Beat,
+    Cancel,
+    Command,
+    Ending,
+    EngineSpec,
+    Loaded,
+    Submit,
+)
+from ominix.wire.events import Event, Failed, Refused
 from ominix.wire.transport import NotAMessage, Transport
 
 if TYPE_CHECKING:
@@ -133,12 +144,21 @@ class Worker:
         if isinstance(command, Cancel):
             self._engine.cancel(command.job_id)
             return
+        self._server.send(Admitting(command.job_id))  # a sign of life, too, where many jobs come at once
         try:
             self._engine.admit(command.job_id, command.job)
         except JobRefused as error:
-            jobs.close_descriptors_of(command.job)  # what was refused is still ours
-            refused = Refused(error.message, error.param, error.code)
-            self._report([(command.job_id, refused)])
+            self._end(command, Refused(error.message, error.param, error.code))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # native code may raise what is no Exception, as pyo3's panics
+            log.exception("a job could not be taken in")
+            reason = f"the model cannot take this input: it failed with {type(error).__name__}"
+            self._end(command, Failed(reason, is_final=True))
+
+    def _end(self, command: Submit, event: Event) -> None:
+        jobs.close_descriptors_of(command.job)  # what was not taken is still ours
+        self._report([(command.job_id, event)])
 
     def _report(self, events: list[tuple[int, Event]]) -> None:
         if events:
@@ -170,7 +190,7 @@ def main() -> NoReturn:
         _lock_folder(spec.path)
     try:
         engine = importlib.import_module(f"ominix.engines.{spec.kind}").load(spec)
-    except Exception as error:
+    except BaseException as error:
         log.exception("load failed")
         last_words(server, f"could not be loaded: {FOLDERS.sub('', str(error))}")
     server.send(Loaded(used_bytes()))
@@ -178,7 +198,7 @@ def main() -> NoReturn:
         Worker(server, inbox, engine).run()
     except (BrokenPipeError, ConnectionResetError):  # the server is gone
         os._exit(0)
-    except Exception as error:
+    except BaseException as error:
         log.exception("the engine failed")
         last_words(server, f"failed with {type(error).__name__}")
 

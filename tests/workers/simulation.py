@@ -298,6 +298,7 @@ class SimulatedProcess:
 
     def true_reason(self, message: str) -> str:
         """The reason in what a job of this process was told; it must be true of the process."""
+        message = message.removesuffix("; another request may be why: try again")
         truths = ("no", "the server is shutting down", *self.truths)
         found = [truth for truth in truths if message.endswith(truth)]
         assert found, (message, self.truths)

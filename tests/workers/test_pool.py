@@ -8,7 +8,7 @@ import psutil
 import pytest
 from serving import chat, drain, eventually, scripted, text_of
 
-from ominix.errors import Busy, InferenceFailed, JobRefused, Unavailable, WorkerCrashed
+from ominix.errors import Busy, InferenceFailed, InputFailed, JobRefused, Unavailable, WorkerCrashed
 from ominix.wire.control import EngineSpec
 from ominix.wire.events import ChatDone, Finished, Started
 from ominix.workers.pool import Pool
@@ -47,7 +47,7 @@ def test_a_death_in_one_model_leaves_the_other_alone(pool, prompt, reason):
         drain(pool.submit(A, chat(prompt)))
     allowed = 2.0 + (2.0 if "sign of life" in reason else 0.0)  # two seconds, or past the stall time
     assert time.monotonic() - begun < allowed
-    with pytest.raises(WorkerCrashed, match=reason):
+    with pytest.raises(Unavailable, match=f"{reason}.*try again"):
         drain(beside)
     assert text_of(drain(steady)).endswith("tick19 ")
     assert text_of(drain(pool.submit(A, chat("again")))) == "again0 again1 again2 "
@@ -59,6 +59,14 @@ def test_sigkill_is_named(pool):
     psutil.Process(pool.load(A).pid).kill()
     with pytest.raises(WorkerCrashed, match="SIGKILL"):
         drain(stream)
+
+
+@pytest.mark.parametrize(("prompt", "reason"), [("stumble", "RuntimeError"), ("panic", "Panic")])
+def test_a_job_that_cannot_be_taken_in_fails_alone_and_is_not_repeated(pool, prompt, reason):
+    beside = pool.submit(A, chat("tick 0.02", max_tokens=30))
+    with pytest.raises(InputFailed, match=f"cannot take this input.*{reason}"):
+        drain(pool.submit(A, chat(prompt)))
+    assert text_of(drain(beside)).endswith("tick29 ")
 
 
 def test_a_failed_event_ends_the_job_and_not_the_worker(pool):

@@ -8,7 +8,7 @@ import pytest
 from serving import chat
 
 from ominix.errors import Busy, InferenceFailed, TooLarge, Unavailable, WorkerCrashed
-from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded
+from ominix.wire.control import Admitting, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded
 from ominix.wire.events import ChatDone, Delta, Failed, Started
 from ominix.wire.jobs import TranscriptionJob
 from ominix.wire.outbox import OutboxFull
@@ -127,6 +127,31 @@ def test_a_load_may_take_long_but_not_for_ever(worker, process, clock):
     worker.on_end("died of SIGKILL")
     with pytest.raises(Unavailable, match="longer than 900 s"):
         stream.get(0.0)
+
+
+def test_of_two_jobs_aboard_the_one_that_was_being_taken_in_is_the_cause(worker):
+    worker.on_message(Loaded())
+    old, new = worker.submit(chat("a")), worker.submit(chat("b"))
+    worker.on_message(Admitting(1))
+    worker.on_message(Batch([(1, Started())]))
+    worker.on_message(Admitting(2))
+    worker.on_end("died of SIGSEGV")
+    with pytest.raises(WorkerCrashed, match="died of SIGSEGV"):
+        new.get(0.0)
+    assert old.get(0.0) == [Started()]
+    with pytest.raises(Unavailable, match="SIGSEGV; another request may be why: try again"):
+        old.get(0.0)
+
+
+def test_where_nobody_knows_which_job_it_died_of_all_may_try_again(worker):
+    worker.on_message(Loaded())
+    streams = [worker.submit(chat("a")), worker.submit(chat("b"))]
+    worker.on_message(Admitting(2))
+    worker.on_message(Beat())
+    worker.on_end("died of SIGKILL")
+    for stream in streams:
+        with pytest.raises(Unavailable, match="try again"):
+            stream.get(0.0)
 
 
 def test_its_last_words_count_more_than_its_exit_status(worker):

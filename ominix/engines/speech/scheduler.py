@@ -81,8 +81,10 @@ class Scheduler:
         for stage in stages:
             stage.check(job)
         prompt = self._recogniser.prompt(job)
+        recording = Recording(job, self._recogniser)
+        # Last: from here on the recording's descriptor is the reader's to close.
         reader = Reader(self._reading, job.audio, job.cutting, self._recogniser)
-        self._tasks[job_id] = Task(Recording(job, self._recogniser), reader, prompt, stages)
+        self._tasks[job_id] = Task(recording, reader, prompt, stages)
 
     def _open(self, name: str, helper: Helper) -> Stage:
         if name not in self._stages:
