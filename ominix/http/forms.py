@@ -10,19 +10,27 @@ import re
 import tempfile
 from typing import Any
 
-import falcon
 from falcon import Request
-from falcon.media.multipart import MultipartForm, MultipartFormHandler
 
 from ominix.errors import InvalidRequest, TooLarge
 from ominix.http import schemas
+from ominix.http.multipart import Form, Part
 
-CHUNK_BYTES = 1 << 20
 MAX_FIELDS = 512
 MAX_FIELD_BYTES = 64 << 10
 NUMBER = re.compile(r"-?[0-9]{0,15}\.?[0-9]{1,40}([eE][-+]?[0-9]{1,2})?")
 BRACKETED = re.compile(r"([a-z_]+)\[([a-z_]+)\]")  # chunking_strategy[type]
 INDEXED = re.compile(r"\[[0-9]*\]$")  # include[], include[0]
+BOOLEANS = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 
 
 class Upload:
@@ -42,14 +50,6 @@ class Upload:
 
     def close(self) -> None:
         os.close(self.descriptor)
-
-
-def handler() -> MultipartFormHandler:
-    """falcon's parser with our bounds."""
-    made = MultipartFormHandler()
-    made.parse_options.max_body_part_count = MAX_FIELDS
-    made.parse_options.max_body_part_buffer_size = MAX_FIELD_BYTES
-    return made
 
 
 def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject, Upload]:
@@ -81,30 +81,32 @@ def _unnamed_file(body: object) -> int:
 
 def _receive(req: Request, upload: Upload, max_bytes: int) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
-    try:
-        form: MultipartForm = req.get_media()
-        for part in form:
-            if part.name == "file" and "file" not in texts:
-                _save(part.stream, upload, max_bytes)
-                texts["file"] = [""]
-            elif part.name and part.name != "file":
-                texts.setdefault(part.name, []).append(part.get_text() or "")
-    except (falcon.HTTPInvalidHeader, falcon.MediaMalformedError, falcon.MediaNotFoundError) as error:
-        raise _malformed(error.description) from None
-    except ValueError:  # a part that is not in the charset it names
-        raise _malformed("a field is not text") from None
+    for part in Form(req.bounded_stream, req.content_type or "", MAX_FIELDS):
+        if part.name != "file":
+            texts.setdefault(part.name, []).append(_text(part))
+        elif "file" in texts:
+            raise InvalidRequest("The form has two files: send one a request.", param="file")
+        else:
+            _save(part, upload, max_bytes)
+            texts["file"] = [""]
     req.env["wsgi.input"].close()  # it may share its position with the upload: nobody else is to move it
     os.ftruncate(upload.descriptor, upload.size_bytes)
     os.lseek(upload.descriptor, 0, os.SEEK_SET)
     return texts
 
 
-def _malformed(reason: str | None) -> InvalidRequest:
-    return InvalidRequest(f"The multipart form cannot be read: {reason}", code="invalid_multipart")
+def _text(part: Part) -> str:
+    """What is typed as JSON may be the bare text, too; null means absent, as in a JSON request."""
+    text = part.text(MAX_FIELD_BYTES)
+    if part.is_json and text[:1] in ('"', "n"):
+        with contextlib.suppress(ValueError):
+            parsed = json.loads(text)
+            return parsed if isinstance(parsed, str) else ""
+    return text
 
 
-def _save(stream: Any, upload: Upload, max_bytes: int) -> None:  # falcon's buffered reader has no type
-    while chunk := stream.read(CHUNK_BYTES):
+def _save(part: Part, upload: Upload, max_bytes: int) -> None:
+    for chunk in part.chunks():
         if upload.size_bytes + len(chunk) > max_bytes:
             raise TooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
         upload.write(chunk)
@@ -119,34 +121,45 @@ def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
         bracketed = BRACKETED.fullmatch(key)
         name = INDEXED.sub("", key)
         kind = kinds.get(name, {})
-        if bracketed:
-            objects.setdefault(bracketed[1], {})[bracketed[2]] = _number_or_text(values[-1])
+        if bracketed and bracketed[1] in kinds:
+            objects.setdefault(bracketed[1], {})[bracketed[2]] = _number_or_text(_single(key, values))
         elif any(branch.get("type") == "array" for branch in (kind, *kind.get("anyOf", []))):
             fields.setdefault(name, []).extend(v for value in values for v in _items(value))
-        elif values[-1] != "":
-            fields[name] = _value(values[-1], kind)
-        elif name == "file":
-            fields[name] = ""
+        elif name == "file" or (kind and _single(name, values)):
+            fields[name] = _value(_single(name, values), kind)
     for name in objects.keys() & fields.keys():
         raise InvalidRequest(f"'{name}' is given as a whole and in parts.", param=name, code="invalid_value")
-    return {**fields, **objects}
+    empty = [name for name, value in fields.items() if value == []]  # an empty field is an absent one
+    return {name: value for name, value in {**fields, **objects}.items() if name not in empty}
 
 
-def _items(value: str) -> list[str]:
-    """An array may also come as one JSON text."""
-    if value.startswith("["):
+def _single(name: str, values: list[str]) -> str:
+    """Raises InvalidRequest for different values: whichever counted, the other would be lost."""
+    given = {value for value in values if value != ""}
+    if len(given) > 1:
+        raise InvalidRequest(
+            f"'{name}' is given twice, with different values.", param=name, code="invalid_value"
+        )
+    return next(iter(given), "")
+
+
+def _items(value: str) -> list[Any]:
+    """An array may also come as one JSON text, or joined by commas."""
+    if value.lstrip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
-            parsed = json.loads(value)
-            return [str(item) for item in parsed]
-    return [value] if value else []
+            items: list[Any] = json.loads(value)
+            return items
+    return [item.strip() for item in value.split(",") if item.strip()]
 
 
 def _value(text: str, kind: schemas.JsonObject) -> object:
     """What does not parse stays text, and the schema's check says so."""
     if kind.get("type") in ("number", "integer"):
-        return _number_or_text(text)
+        return _number_or_text(text.strip())
     if kind.get("type") == "boolean":
-        return {"true": True, "false": False}.get(text.lower(), text)
+        return BOOLEANS.get(text.strip().lower(), text)
+    if "enum" in kind:
+        return text.strip()
     if text.startswith(("{", '"')) and "anyOf" in kind:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(text)

@@ -18,7 +18,6 @@ from ominix.api.models import Models
 from ominix.api.transcriptions import Transcriptions
 from ominix.api.translations import Translations
 from ominix.config import MIB
-from ominix.http import forms
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers, install_error_handlers
 from ominix.library.catalog import Catalog
@@ -41,7 +40,6 @@ def create_app(
     answers = Answers(strict=strict)
     app: falcon.App[Request, Response] = falcon.App(middleware=[Cors(origins)])
     app.req_options.strip_url_path_trailing_slash = True
-    app.req_options.media_handlers[falcon.MEDIA_MULTIPART] = forms.handler()
     install_error_handlers(app)
     models = Models(pool, catalog, downloads, answers)
     listed = DownloadList(downloads, answers)

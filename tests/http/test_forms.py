@@ -26,9 +26,7 @@ def request(parts: list[tuple[str, bytes]], *, spooled: bool) -> Request:
         environ["wsgi.input"] = file = tempfile.TemporaryFile("w+b")  # noqa: SIM115  (closed by forms)
         file.write(body)
         file.seek(0)
-    made = Request(environ)
-    made.options.media_handlers["multipart/form-data"] = forms.handler()
-    return made
+    return Request(environ)
 
 
 def content(upload: forms.Upload) -> bytes:
@@ -83,3 +81,73 @@ def test_what_is_refused_leaves_no_descriptor_open(spooled):
             forms.read(made, "transcription_form", MAX_BYTES)
         made.env["wsgi.input"].close()  # as waitress does
     assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208
+
+
+def fields(*parts: tuple[str, str]) -> dict:
+    found, upload = forms.read(
+        request([("file", b"x"), *((name, text.encode()) for name, text in parts)], spooled=False),
+        "transcription_form",
+        MAX_BYTES,
+    )
+    upload.close()
+    return found
+
+
+ARRAY = "timestamp_granularities"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        [(f"{ARRAY}[]", "word"), (f"{ARRAY}[]", "segment")],
+        [(ARRAY, "word"), (ARRAY, "segment")],
+        [(f"{ARRAY}[0]", "word"), (f"{ARRAY}[1]", "segment")],
+        [(ARRAY, "word,segment")],
+        [(f"{ARRAY}[]", "word, segment")],
+        [(ARRAY, '["word", "segment"]')],
+        [(f"{ARRAY}[]", ' ["word","segment"]')],
+        [(f"{ARRAY}[]", "word"), (ARRAY, "segment"), (ARRAY, "")],
+    ],
+)
+def test_arrays_in_every_spelling(parts):
+    assert fields(*parts)[ARRAY] == ["word", "segment"]
+    keywords = [(name.replace(ARRAY, "keywords"), text) for name, text in parts]
+    assert fields(*keywords)["keywords"] == ["word", "segment"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([(ARRAY, "word,letter")], "must be one of"),
+        ([(ARRAY, '["word", 3]')], "must be one of"),
+        ([("response_format", "json"), ("response_format", "text")], "'response_format' is given twice"),
+        ([("model", "a"), ("model", "b")], "'model' is given twice"),
+        ([("file", "y")], "two files"),
+        ([("stream", "maybe")], "must be a boolean"),
+    ],
+)
+def test_what_would_be_lost_is_refused(parts, sentence):
+    with pytest.raises(InvalidRequest, match=sentence):
+        fields(*parts)
+
+
+def test_empty_fields_are_absent_ones_and_equal_ones_are_one():
+    names = ("model", "language", "prompt", "response_format", "temperature", "stream", ARRAY, "include[]")
+    assert fields(*((name, "") for name in names)) == fields()
+    assert fields(("model", "m"), ("model", ""), ("model", "m"))["model"] == "m"
+    assert fields(("unknown", "a"), ("unknown", "b"), ("deep[er]", "c")) == fields()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("stream", "True", True),
+        ("stream", "1", True),
+        ("stream", "off", False),
+        ("temperature", " 0.5\n", 0.5),
+        ("response_format", "srt\r\n", "srt"),
+        ("prompt", " as it is ", " as it is "),
+    ],
+)
+def test_texts_become_what_their_schema_says(name, text, value):
+    assert fields((name, text))[name] == value

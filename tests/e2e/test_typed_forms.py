@@ -1,0 +1,50 @@
+"""Whole multipart bodies as clients have sent them: none of their fields is passed over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+CASES = Path(__file__).parents[1] / "data" / "cases"
+TYPE = {"Content-Type": "multipart/form-data; boundary=case"}
+PHRASE = "thanks off stop green next"
+
+
+def transcribed(server, body: bytes):
+    return server.request("POST", "/v1/audio/transcriptions", body, TYPE)
+
+
+def words_heard(text: str) -> int:
+    return sum(word in text.lower() for word in PHRASE.split())
+
+
+def test_a_format_typed_as_json_counts(speech_server):
+    status, headers, body = transcribed(speech_server, (CASES / "typed-format.form").read_bytes())
+    assert (status, headers.get_content_type()) == (200, "text/plain")
+    assert words_heard(body.decode()) >= 4
+
+
+def test_a_model_typed_as_a_form_counts(speech_server):
+    status, _, body = transcribed(speech_server, (CASES / "typed-model.form").read_bytes())
+    assert (status, body["error"]["code"]) == (404, "model_not_found")
+
+
+def test_eight_bit_is_no_encoding(speech_server):
+    status, _, body = transcribed(speech_server, (CASES / "eight-bit.form").read_bytes())
+    assert status == 200
+    assert words_heard(body["text"]) >= 4
+
+
+def test_granularities_joined_by_a_comma(speech_server):
+    status, _, body = transcribed(speech_server, (CASES / "granularities.form").read_bytes())
+    assert (status, bool(body["segments"]), bool(body["words"])) == (200, True, True)
+
+
+@pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", "x/y; charset=utf-8"])
+def test_fields_of_any_type_count(speech_server, media_type):
+    typed = f'name="model"\r\nContent-Type: {media_type}\r\n'.encode()
+    body = (CASES / "eight-bit.form").read_bytes().replace(b'name="model"\r\n', typed)
+    body = body.replace(b"\r\ntiny-asr\r\n", b"\r\nno-such-model\r\n")
+    body = body.replace(b"Content-Type: text/plain; charset=ISO-8859-1\r\n", b"")
+    assert transcribed(speech_server, body)[0] == 404
