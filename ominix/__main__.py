@@ -6,6 +6,11 @@ whose parameters are the flags. Nobody else reads argv or the environment.
 
 from __future__ import annotations
 
+from ominix import import_path
+
+if __name__ == "__main__":
+    import_path.drop_current_folder()
+
 import argparse
 import importlib
 import os

@@ -7,9 +7,8 @@ import logging
 import os
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
+from ominix import python_child
 from ominix.audio import limits
 from ominix.wire import transport
 from ominix.wire.decoding import ANSWERS, Answer, Decode
@@ -43,24 +42,15 @@ class ChildProcess:
                 raise
 
     def _spawn(self, end: int) -> subprocess.Popen[bytes]:
-        package_root = str(Path(__file__).parents[2])
-        paths = [package_root, os.environ.get("PYTHONPATH", "")]
         kept = {name: value for name, value in os.environ.items() if name in _KEPT}
         numbers = [end, self._memory_bytes, self._cpu_seconds]
-        return subprocess.Popen(
-            # -P: nothing of the folder it runs in is imported
-            [sys.executable, "-P", "-m", "ominix.audio.child", *map(str, numbers)],
-            stdin=subprocess.DEVNULL,
+        return python_child.start(
+            "ominix.audio.child",
+            *map(str, numbers),
+            environ={**kept, "OPENBLAS_NUM_THREADS": "1"},  # numpy's: each thread would reserve memory
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=(end,),
-            cwd="/",
-            env={
-                **kept,
-                "PYTHONPATH": os.pathsep.join(p for p in paths if p),
-                "OPENBLAS_NUM_THREADS": "1",  # numpy's: each thread would reserve memory
-            },
-            start_new_session=True,  # the terminal's Ctrl-C is the server's business
         )
 
     @property

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx2
 
+from ominix import python_child
 from ominix.cli import flags
 from ominix.errors import ServerError
 
@@ -145,17 +146,20 @@ def http_address(host: str, port: int) -> str:
 
 @contextlib.contextmanager
 def _private_server(home: Path, server_flags: Sequence[str]) -> Iterator[str]:
-    command = [sys.executable, "-m", "ominix", "--home", str(home), "serve"]
-    server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", "0", *server_flags],
+    address = ("--host", "127.0.0.1", "--port", "0")
+    # In a session of its own: Ctrl-C is for the command, it stops an answer, not the server.
+    server = python_child.start(
+        "ominix",
+        *("--home", str(home), "serve", *address, "--end-with-stdin", *server_flags),
+        # Recordings are sent to it, none is named; and its folders may be relative to ours.
+        environ={name: value for name, value in os.environ.items() if name != "OMINIX_AUDIO_ROOT"},
+        stdin=subprocess.PIPE,  # its end is ours: see lifeline
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,  # Ctrl-C is for the command: it stops an answer, not the server
     )
     assert server.stdout
     try:
-        banner = server.stdout.readline()
+        banner = server.stdout.readline().decode(errors="replace")
         if "/v1" not in banner:
             raise ServerError("a server of our own could not be started; 'ominix serve' says why")
         yield banner.split("serves ")[1].split("/v1")[0]

@@ -8,11 +8,11 @@ import json
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
+from ominix import python_child
 from ominix.cli.client import Client, http_address
 from ominix.cli.flags import Flags
 from ominix.library.catalog import EMBEDDED, Catalog
@@ -47,18 +47,20 @@ def _version(package: str) -> str:
 
 def _backend() -> bool:
     """mlx is asked in a process of its own: if it aborts, we say so."""
-    command = [sys.executable, "-m", "ominix.engines.probe"]
-    try:
-        probe = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS)
-    except subprocess.TimeoutExpired:
-        print(f"backend: BROKEN: mlx did not answer within {PROBE_SECONDS:g} s")
-        return False
+    pipe = subprocess.PIPE
+    with python_child.start("ominix.engines.probe", stdout=pipe, stderr=pipe, own_session=False) as probe:
+        try:
+            stdout, stderr = probe.communicate(timeout=PROBE_SECONDS)
+        except subprocess.TimeoutExpired:
+            probe.kill()
+            print(f"backend: BROKEN: mlx did not answer within {PROBE_SECONDS:g} s")
+            return False
     if probe.returncode:
-        lines = probe.stderr.strip().splitlines()
+        lines = stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if lines else f"status {probe.returncode}"
         print(f"backend: BROKEN: {reason}")
         return False
-    facts = json.loads(probe.stdout)
+    facts = json.loads(stdout)
     print(f"backend: {facts['kind']}, float32 products at {facts['gigaflops']} GFLOP/s")
     if facts["kind"] == "cpu":
         print(f"BLAS: {facts['blas'] or 'the slow one of mlx'}")

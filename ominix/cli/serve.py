@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ominix import lifeline
 from ominix.cli import flags
 from ominix.config import MIB, Config
 from ominix.errors import OminixError
@@ -46,6 +47,7 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     f.switch("strict", "answer 500 when a response breaks its schema; for tests")
     f.switch("log-json", "log lines as JSON")
+    parser.add_argument("--end-with-stdin", action="store_true", help=argparse.SUPPRESS)  # cli.client's
 
 
 def _add_model_flags(f: flags.Flags) -> None:
@@ -92,11 +94,15 @@ def _add_access_flags(f: flags.Flags) -> None:
     f.switch("insecure", "serve other machines without an API key")
 
 
-def run(*, insecure: bool, aliases: Sequence[tuple[str, str]], **settings: Any) -> int:
+def run(
+    *, insecure: bool, aliases: Sequence[tuple[str, str]], end_with_stdin: bool = False, **settings: Any
+) -> int:
     """The exit status: 0 after an orderly stop, 1 if the server could not start.
 
     `settings`: the other fields of Config (Any: they are as different as its fields).
     """
+    if end_with_stdin:
+        lifeline.end_with_stdin()
     config = Config(aliases=dict(aliases), **settings)
     if config.host not in LOOPBACK and not config.api_keys and not insecure:
         print(INSECURE.format(host=config.host), file=sys.stderr)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from ominix import python_child
 
 END_SECONDS = 5.0
 
@@ -30,19 +31,13 @@ class ChildUpdate:
 
 class Child:
     def __init__(self, home: Path, model_id: str, repo_id: str) -> None:
-        package_root = str(Path(__file__).parents[2])
-        paths = [package_root, os.environ.get("PYTHONPATH", "")]
         # stderr is the parent's: what the child logs stands in its log.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ominix.library.fetch.download", str(home), model_id, repo_id],
+        self._process = python_child.start(
+            "ominix.library.fetch.download",
+            *(str(home), model_id, repo_id),
+            environ={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1"},  # the hub hears what is wanted, no more
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(p for p in paths if p),
-                "HF_HUB_DISABLE_TELEMETRY": "1",  # the hub hears which files are wanted, and no more
-            },
-            start_new_session=True,  # the terminal's Ctrl-C is the parent's business
         )
 
     @property

@@ -13,13 +13,12 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
+from ominix import python_child
 from ominix.wire import transport
 from ominix.wire.control import REPORTS, Command, EngineSpec, Report
 from ominix.wire.outbox import Outbox
@@ -74,15 +73,8 @@ class SpawnedProcess:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         spec = msgspec.json.encode(self._spec).decode()
-        package_root = str(Path(__file__).parents[2])
-        paths = [package_root, os.environ.get("PYTHONPATH", "")]
-        return subprocess.Popen(
-            [sys.executable, "-P", "-m", "ominix.workers.worker", str(self._far.fileno()), spec],
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self._far.fileno(),),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in paths if p)},
-            start_new_session=True,  # the terminal's Ctrl-C is the server's business
-        )
+        far = self._far.fileno()
+        return python_child.start("ominix.workers.worker", str(far), spec, pass_fds=(far,))
 
     def send(self, command: Command, descriptors: Sequence[int] = (), *, urgent: bool = False) -> None:
         assert not ordered_lock.held()

@@ -14,11 +14,10 @@ import os
 import shutil
 import signal
 import sys
-import threading
 import time
 from pathlib import Path
 
-from ominix import locks
+from ominix import lifeline, locks
 from ominix.errors import DownloadFailed
 from ominix.library.fetch import wanted
 from ominix.library.fetch.hub import Hub, Listing
@@ -141,16 +140,11 @@ def _gb(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
 
 
-def _end_with_stdin() -> None:
-    os.read(sys.stdin.fileno(), 1)  # nothing is ever sent: this returns at the end
-    os._exit(1)
-
-
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets go of stdin
     os.nice(NICENESS)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    lifeline.end_with_stdin()
     home, model_id, repo_id = sys.argv[1:]
     try:
         Fetch(Path(home), model_id, Hub(repo_id)).run()
