@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+from ominix.cli import terminal
+
 # In the order of the help: what the modules of ominix.cli do.
 COMMANDS = {
     "serve": "run the server",
@@ -38,6 +40,10 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
+    return terminal.exit_status(lambda: _run(arguments, environ))
+
+
+def _run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     parser = parser_for(arguments, environ)
     values = vars(parser.parse_args(arguments))
     command = values.pop("command")

@@ -10,13 +10,16 @@ import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 
 from ominix import python_child
 from ominix.cli import flags
+from ominix.cli.progress import Spinner
 from ominix.errors import ServerError
 
 CONNECT_SECONDS = 2.0
@@ -36,10 +39,19 @@ class Address:
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """The flags of an Address."""
-    parser.add_argument("--url", help="another server, such as http://10.0.0.5:8080")
+    parser.add_argument("--url", help="another server, such as 10.0.0.5:8080 or https://example.org")
     f = flags.Flags(parser, environ)
     f.address()
     f.many("api-key", "api_keys", flags.key, "a key for the server")
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """What a server says of one model."""
+
+    id: str
+    task: str
+    loaded: bool
 
 
 class Client:
@@ -47,7 +59,7 @@ class Client:
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         try:
-            base = httpx2.URL(url.rstrip("/").removesuffix("/v1"))
+            base = httpx2.URL(_with_scheme(url).rstrip("/").removesuffix("/v1"))
         except httpx2.InvalidURL:
             base = httpx2.URL("")
         if base.scheme not in ("http", "https") or not base.host:
@@ -78,6 +90,11 @@ class Client:
     def get(self, path: str) -> Any:  # whatever JSON the server sends
         with self._answer("GET", path) as answer:
             return json.loads(answer.read())
+
+    def model(self, name: str) -> ModelState:
+        """The one that `name` means there, an alias too."""
+        found = self.get(f"/v1/models/{quote(name)}")
+        return ModelState(found["id"], found.get("task", ""), bool(found.get("loaded")))
 
     def events(self, path: str, **content: Any) -> Iterator[dict[str, Any] | str]:
         """A streamed answer: each message's JSON as a dict, each comment as text.
@@ -114,7 +131,15 @@ def _lines(answer: httpx2.Response) -> Iterator[str]:
         yield from (line.decode() for line in lines)
 
 
+def _with_scheme(url: str) -> str:
+    return url if "://" in url or not url else f"http://{url}"
+
+
 def _reason(answer: httpx2.Response) -> str:
+    """The server's own sentence, but where a flag of ours is what helps."""
+    if answer.status_code == HTTPStatus.UNAUTHORIZED:
+        said = "refuses the key" if "Authorization" in answer.request.headers else "wants a key"
+        return f"the server {said}: give it with --api-key KEY or in OMINIX_API_KEY"
     try:
         return str(answer.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
@@ -159,7 +184,8 @@ def _private_server(home: Path, server_flags: Sequence[str]) -> Iterator[str]:
     )
     assert server.stdout
     try:
-        banner = server.stdout.readline().decode(errors="replace")
+        with Spinner("starting"):
+            banner = server.stdout.readline().decode(errors="replace")
         if "/v1" not in banner:
             raise ServerError("a server of our own could not be started; 'ominix serve' says why")
         yield banner.split("serves ")[1].split("/v1")[0]

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ominix.cli.client import Address, Client, connected
+from ominix.cli.client import Address, Client, ModelState, connected
 from ominix.errors import ServerError
 
 STREAM = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
@@ -154,15 +154,31 @@ def test_the_first_key_is_sent_and_proxies_for_the_web_are_not_asked(monkeypatch
     assert all(b"Authorization: Bearer first\r\n" in request for request in server.requests)
 
 
-def test_an_address_may_end_as_the_banner_shows_it():
+@pytest.mark.parametrize("form", ["http://{}/v1/", "{}", "{}/v1"])
+def test_an_address_may_be_as_the_banner_shows_it_or_bare(form):
     server = Server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-    with contextlib.closing(Client(f"http://{server.place}/v1/")) as client:
+    with contextlib.closing(Client(form.format(server.place))) as client:
         client.get("/v1/models")
     server.close()
     assert server.requests[0].startswith(b"GET /v1/models HTTP/1.1\r\n")
 
 
-@pytest.mark.parametrize("url", ["ftp://x", "localhost:8080", "http://", "https://:x", "", "http://[::1"])
+@pytest.mark.parametrize(("key", "said"), [(None, "wants a key"), ("old", "refuses the key")])
+def test_a_key_that_lacks_is_asked_for_by_its_flag(key, said):
+    refusal = b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\n{}"
+    reason = f"{said}: give it with --api-key KEY or in OMINIX_API_KEY"
+    with answering(refusal, api_key=key) as (_, client), pytest.raises(ServerError, match=reason):
+        client.get("/v1/models")
+
+
+def test_a_model_is_asked_for_by_any_of_its_names():
+    body = b'{"id": "base", "task": "speech", "loaded": true}'
+    with answering(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + body) as (server, client):
+        assert client.model("owner/name ü") == ModelState("base", "speech", True)
+    assert server.requests[0].startswith(b"GET /v1/models/owner/name%20%C3%BC HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "http://", "https://:x", "", "http://[::1", "::1"])
 def test_what_is_no_address_is_said(url):
     with pytest.raises(ServerError, match="is not an http:// or https:// address"):
         Client(url)

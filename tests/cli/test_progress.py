@@ -4,9 +4,10 @@ import contextlib
 import os
 import pty
 import termios
+import time
 from collections.abc import Iterator
 
-from ominix.cli.progress import AudioBar, BytesBar
+from ominix.cli.progress import AudioBar, BytesBar, Spinner
 
 
 @contextlib.contextmanager
@@ -32,16 +33,37 @@ def test_a_download_shows_bytes_and_what_was_there_before():
     assert "tiny:" in shown[0] and "100k/200k" in shown[0] and "200k/200k" in shown[0]
 
 
-def test_a_recording_shows_times_and_speed():
+def test_a_recording_shows_times_speed_and_what_is_left_and_then_makes_room():
     with terminal() as shown, contextlib.closing(AudioBar("a.wav")) as bar:
         bar.show(61.5, None)
-        bar.show(90.0, 120.0)
-    last = shown[0].rstrip().rsplit("\r", 1)[-1]
-    assert "a.wav:  75%" in last and "1:30/2:00, " in last and "x real time" in last
+        time.sleep(0.2)  # tqdm draws ten times a second
+        bar.show(3690.0, 4920.0)
+    assert "a.wav: 1:01, " in shown[0]
+    drawn = shown[0].rsplit("a.wav:", 1)[1]
+    assert drawn.startswith("  75%|") and "1:01:30/1:22:00, " in drawn
+    assert "x real time, 0:00 left" in drawn
+    assert drawn.rsplit("\r", 2)[1].strip() == ""  # the text takes its place
+
+
+def test_a_download_that_brought_nothing_leaves_nothing_above_its_message():
+    with terminal() as shown, contextlib.closing(BytesBar("tiny")) as bar:
+        bar.show(0, 200_000)
+    assert shown[0].rsplit("\r", 2)[1].strip() == ""
+
+
+def test_a_wait_says_what_is_waited_for_until_it_is_over():
+    with terminal() as shown, Spinner("loading base"):
+        time.sleep(0.6)
+    assert "| loading base (0 s)" in shown[0] and shown[0].endswith("\r\033[K")
+    with terminal() as shown, Spinner("short") as spinner:
+        spinner.stop()
+    assert shown == [""]
 
 
 def test_where_there_is_no_terminal_nothing_is_shown(capsys):
     with contextlib.closing(BytesBar("tiny")) as bar:
         bar.show(1, 2)
         bar.show(2, 2)
+    with Spinner("loading"):
+        time.sleep(0.4)
     assert capsys.readouterr().err == ""
