@@ -15,7 +15,7 @@ import av
 import pytest
 import soundfile
 from hub import model_files
-from serving import RunningServer, eventually
+from serving import DEMO_SPEAKS, RunningServer, eventually
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = Path(__file__).with_name("api_reference.md").read_text("utf-8")
@@ -39,7 +39,7 @@ def server(hub, serve) -> RunningServer:
     files = model_files(20_000, model_type="scripted", quantization={"bits": 8, "group_size": 64})
     for name in (DOWNLOADED, "Qwen3-ASR-0.6B-8bit"):
         hub.add(f"mlx-community/{name}", files)
-    return serve("--scripted", "--strict", *ALIASES)
+    return serve("--scripted", "--strict", *ALIASES, *DEMO_SPEAKS)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def state(server: RunningServer) -> str:
 def test_curl_in_the_readme(server, desk):
     (block,) = [text for _, text in BLOCK.findall(README) if "curl " in text]
     models, transcript, answer = (json.loads(run(server, desk, c)) for c in block.split("\n\n"))
-    assert "tiny-asr" in [model["id"] for model in models["data"]]
+    assert "scripted" in [model["id"] for model in models["data"]]
     assert transcript["text"]
     assert answer["choices"][0]["message"]["content"].startswith("What0 ")
 

@@ -292,7 +292,7 @@ def test_ids_of_the_list_work_everywhere_and_others_nowhere(serve):
         (folder / name / "model.safetensors").write_bytes(b"")
     (folder / "empty").mkdir()
     listed = {m["id"]: m for m in server.request("GET", "/v1/models")[2]["data"]}
-    assert {"good", "torn", "deep", "empty", "scripted", "tiny-asr"} <= listed.keys()
+    assert {"good", "torn", "deep", "empty", "scripted"} <= listed.keys()
     for model_id in listed:
         assert server.request("GET", f"/v1/models/{model_id}")[2]["id"] == model_id
     assert said(server.chat("say yes", model="good")) == "yes"
@@ -310,8 +310,14 @@ def test_ids_of_the_list_work_everywhere_and_others_nowhere(serve):
 def test_the_usual_names_mean_the_speech_model_and_more_can_be_given(serve):
     server = serve("--scripted", "--alias", "mine=scripted")
     usual = ("whisper-1", "gpt-transcribe", "gpt-4o-transcribe", "gpt-4o-mini-transcribe", "qwen3-asr")
-    for name in usual:
-        assert server.request("GET", f"/v1/models/{name}")[2]["id"] == "tiny-asr"
+    for name in usual:  # the demo model is no speech model that somebody means
+        assert server.request("GET", f"/v1/models/{name}")[0] == 404
+    folder = server.home / "models" / "mine-own"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "qwen3_asr"}')
+    (folder / "model.safetensors").write_bytes(b"")
+    for name in (*usual, "gpt-4o-transcribe-2025-03-20", "Systran/faster-whisper-large-v3", "large-v3"):
+        assert server.request("GET", f"/v1/models/{name}")[2]["id"] == "mine-own"
     assert said(server.chat("say yes", model="mine")) == "yes"
 
 

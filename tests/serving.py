@@ -26,6 +26,8 @@ from ominix.workers.pool import Pool
 from ominix.workers.stream import Stream
 
 MIB = 1 << 20
+# The names that mean any real speech model mean the demo model: tests say so, as an operator would.
+DEMO_SPEAKS = ("--alias", "whisper-1=tiny-asr", "--alias", "qwen3-asr=tiny-asr")
 
 
 def scripted(name: str, path: str = "", size_bytes: int = 0) -> Loadable:
@@ -181,7 +183,9 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
 @pytest.fixture(scope="module")
 def speech_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A strict server with the embedded speech model, for the tests of one module."""
-    running = RunningServer(tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr")
+    running = RunningServer(
+        tmp_path_factory.mktemp("home"), "--strict", "--preload", "tiny-asr", *DEMO_SPEAKS
+    )
     yield running
     running.stop()
 

@@ -344,20 +344,20 @@ api/downloads.py: 200 for what has only begun [store from_the_hub]
     status=202
     status=200
 library/catalog.py: any model takes an unknown one's place [requests ids_of]
-    model = self._exact(name, models) or self._of_kind(name, models)
-    model = self._exact(name, models) or self._of_kind(name, models) or models[-1]
-library/catalog.py: an unknown model is not named as param [requests ids_of]
-    return ModelNotFound(_missing(name, models), param="model")
-    return ModelNotFound(_missing(name, models))
+    model = lookup.find(name, ability)
+    model = lookup.find(name, ability) or self.models()[-1]
+library/lookup.py: an unknown model is not named as param [requests ids_of]
+    return ModelNotFound(f"{reason} {self._here(ability)}", param="model")
+    return ModelNotFound(f"{reason} {self._here(ability)}")
 library/checkpoint.py: a broken folder breaks the list [requests ids_of]
     except (OSError, ValueError, RecursionError) as error:
     except OSError as error:
-library/catalog.py: a path is an owner [catalog unknown_names]
+library/lookup.py: a path is an owner [catalog unknown_names]
     by_id.get(last) if OWNER.fullmatch(owner) else None
     by_id.get(last)
 families/table.py: an alias is missing [requests usual_names]
-    "gpt-4o-mini-transcribe",
-    ⠀
+    qwen3-asr|gpt-
+    gpt-
 http/schemas.py: null is a value [requests null]
     given = {key: value for key, value in fields.items() if value is not None}
     given = dict(fields)

@@ -9,12 +9,14 @@ from typing import Any
 import falcon
 from falcon import Request, Response
 
-from ominix.errors import Busy, ClientLeft, Conflict, ModelNotFound, Unavailable
+from ominix.errors import Busy, ClientLeft, Conflict, InvalidRequest, ModelNotFound, Unavailable
+from ominix.families import table
 from ominix.families.family import UNKNOWN
 from ominix.http.answers import Answers
 from ominix.http.listener import POLL_SECONDS, is_gone
-from ominix.library.catalog import INSTALLED, Catalog, Model
+from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
+from ominix.library.model import INSTALLED, Model
 from ominix.library.progress import Download
 from ominix.workers.pool import Pool
 from ominix.workers.process import WorkerProcess
@@ -37,10 +39,18 @@ class Models:
         self._waiting = threading.BoundedSemaphore(MAX_WAITING)
 
     def on_get(self, req: Request, resp: Response) -> None:
-        listed = [self._object(model) for model in self._catalog.models()]
-        there = {entry["id"] for entry in listed}
-        pending = [self._pending(d) for d in self._downloads.all() if d.id not in there]
-        listed += [entry for entry in pending if entry is not None]
+        """What requests can be made to, now or when its download is done; `?task=` narrows it down."""
+        task = req.get_param("task")
+        if task is not None and task not in table.tasks():
+            raise InvalidRequest(
+                f"'task' must be one of {', '.join(table.tasks())}.", param="task", code="invalid_value"
+            )
+        models = self._catalog.models()
+        listed = [self._object(model) for model in models if _is_listed(model, task)]
+        if task is None:
+            there = {model.id for model in models}
+            coming = [d for d in self._downloads.all() if d.state in COMING and d.id not in there]
+            listed += filter(None, map(self._pending, coming))
         self._answers.send(resp, "model_list", {"object": "list", "data": listed})
 
     def on_get_one(self, req: Request, resp: Response, model_id: str) -> None:
@@ -116,6 +126,15 @@ class Models:
             trouble=trouble,
         )
         return {**model_object(model, False), "status": "downloading" if is_coming else "failed"}
+
+
+def _is_listed(model: Model, task: str | None) -> bool:
+    """A demo answers to its own name alone, and a helper to no request: who asks for one has to name it."""
+    if model.is_demo:
+        return False
+    if task is None:
+        return not model.is_helper
+    return bool(model.engine or model.is_helper) and (task in model.abilities or task == model.task)
 
 
 def _methods(path: str) -> list[str]:

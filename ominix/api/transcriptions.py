@@ -13,6 +13,7 @@ from typing import Any
 from falcon import Request, Response
 
 from ominix.errors import InvalidRequest
+from ominix.families.table import KNOWN
 from ominix.http import access, bodies, forms, media, named_files, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
@@ -144,17 +145,30 @@ def _language(fields: JsonObject, known: Collection[str]) -> str | None:
 
 
 def _named(text: str, param: str, known: Collection[str]) -> str | None:
-    """Its English name. Raises InvalidRequest."""
-    if text.strip().lower() in ("", "auto"):
+    """Its English name; None: the model finds it out. Raises InvalidRequest."""
+    if languages.means_any(text):
         return None
     name = languages.find(text)
-    if name is None or name not in known:
+    if name is None:
         raise InvalidRequest(
-            f"The language '{text[:40]}' is not known. Known are: {', '.join(sorted(known))}.",
+            f"'{text[:40]}' is not the name or code of a language that is known here: write German, deutsch, "
+            "de or de-AT; 'auto' lets the model find out.",
             param=param,
             code="invalid_language",
         )
+    if name not in known:
+        raise InvalidRequest(
+            f"This model does not speak {name}. It speaks: {', '.join(sorted(known))}.{_who_speaks(name)}",
+            param=param,
+            code="language_not_supported",
+        )
     return name
+
+
+def _who_speaks(language: str) -> str:
+    families = KNOWN.able("transcribe")
+    able = [f for f in families if f.aliases and language in (f.languages or languages.LANGUAGES)]
+    return f" 'ominix pull {next(iter(able[0].aliases))}' fetches one that speaks {language}." if able else ""
 
 
 @dataclass

@@ -14,7 +14,8 @@ from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
-from ominix.library.catalog import Catalog, Model
+from ominix.library.catalog import Catalog
+from ominix.library.model import Model
 from ominix.wire.jobs import TranscriptionJob
 from ominix.workers.pool import Pool
 
@@ -42,9 +43,10 @@ class Translations:
 
     def _translator(self, name: str) -> Model:
         """Raises InvalidRequest for a model that would answer in the language of the recording."""
-        model = self._catalog.able(name, "transcribe")
+        model = self._catalog.servable(self._catalog.get(name, "translate"))
         if "translate" in model.abilities:
             return model
+        self._catalog.check_ability(model, "transcribe")
         here = [m.id for m in self._catalog.models() if "translate" in m.abilities and m.engine]
         known = [name for family in KNOWN.able("translate") for name in family.aliases]
         able = f"here: {', '.join(here)}" if here else f"'ominix pull {known[0]}' fetches one"

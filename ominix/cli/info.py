@@ -11,8 +11,9 @@ from pathlib import Path
 from ominix.cli.flags import Flags
 from ominix.cli.list import size
 from ominix.errors import OminixError
-from ominix.library.catalog import EMBEDDED, Catalog, Model
+from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.folders import Folders
+from ominix.library.model import Model
 from ominix.library.records import Records
 
 

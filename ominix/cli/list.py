@@ -8,9 +8,10 @@ from pathlib import Path
 
 from ominix.cli.flags import Flags
 from ominix.families.table import recommended
-from ominix.library.catalog import EMBEDDED, Catalog, Model
+from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
+from ominix.library.model import Model
 from ominix.library.progress import Download
 from ominix.library.records import Records
 

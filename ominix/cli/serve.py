@@ -17,9 +17,10 @@ from ominix.config import MIB, Config
 from ominix.errors import OminixError
 from ominix.families.table import recommended
 from ominix.http import access, schemas
-from ominix.library.catalog import BUILT_IN, EMBEDDED, Catalog, Model
+from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
+from ominix.library.model import BUILT_IN, Model
 from ominix.library.records import Records
 from ominix.server.app import create_app
 from ominix.server.endpoints import Endpoints

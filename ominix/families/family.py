@@ -60,7 +60,8 @@ class Family:
     engine: str = ""  # module of ominix.engines; "": never loaded by itself, it helps other models' jobs
     package: str = ""  # under ominix.models, with the architecture; "": mlx-lm has it
     aliases: Mapping[str, str] = field(default_factory=dict)  # short name -> the repository it pulls
-    prefix: str = ""  # of a name's letters: such a name means any installed model of this family
+    names: re.Pattern[str] | None = None  # such a name, in small letters, means any model of this family
+    stands_in: str = ""  # for a model of such a name any with this ability may be taken; "": none
     languages: frozenset[str] = frozenset()  # English names; empty: any
     files: FileRules = SAFETENSORS
     note: str | None = None  # what people should know before they rely on it
@@ -69,6 +70,10 @@ class Family:
     def claims(self, config: Mapping[str, Any]) -> bool:
         """Whether a model with this config.json, whatever stands in it, is of this family."""
         return model_type(config) in self.model_types
+
+    def size(self, name: str) -> str:
+        """Which of the family's sizes a model's name tells; "": none."""
+        return ""
 
     @property
     def task(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ominix.families.family import Family
 
 CHAT = Family(
@@ -10,5 +12,5 @@ CHAT = Family(
     engine="text",
     package="minicpm_sala",
     aliases={"minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx"},
-    prefix="minicpmsala",
+    names=re.compile(r"minicpm[\W_]*sala.*"),
 )

@@ -6,24 +6,29 @@ family is a new file beside this one and its name in FAMILIES.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ominix.families import minicpm_sala, mlx_lm, qwen3_asr, whisper
-from ominix.families.family import UNKNOWN, Family
+from ominix.families.family import TASKS, UNKNOWN, Family
 
 FAMILIES = (
     qwen3_asr.RECOGNISER,
     qwen3_asr.ALIGNER,
     whisper.TRANSLATOR,
+    whisper.ENGLISH,
     whisper.TRANSCRIBER,
     minicpm_sala.CHAT,
     mlx_lm.CHAT,
 )
 
-# Names that mean any model with an ability, and the one to recommend first: clients that know OpenAI's names
-# for its own speech models keep working unchanged.
+# Short names to recommend to people who have no model with an ability, the best one first.
+RECOMMENDED = {"transcribe": ("qwen3-asr", "whisper-base"), "chat": ("qwen3-0.6b",)}
+
+# Names to tell people of that mean any model with an ability. Clients that know OpenAI's names for its own
+# speech models keep working unchanged.
 ANY_MODEL = {
     "transcribe": (
         "qwen3-asr",
@@ -33,6 +38,22 @@ ANY_MODEL = {
         "gpt-4o-mini-transcribe",
     ),
 }
+_ANY_NAME = {
+    "transcribe": re.compile(r"qwen3-asr|gpt-(?:[\w.]+-)*transcribe(?:-[\w.-]+)?"),  # dated ones too
+}
+SPEAKERS = re.compile(r".*diari[sz].*")  # names of models that tell who speaks: there are none yet
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """A kind of model, which a name means that is no model's own."""
+
+    families: tuple[Family, ...] = ()  # models of these first
+    ability: str = ""  # any model with it will do; "": of these families alone
+    size: str = ""  # a model of this size first
+
+    def includes(self, family: Family) -> bool:
+        return family in self.families or self.ability in family.abilities
 
 
 @dataclass(frozen=True)
@@ -68,11 +89,21 @@ class Families:
         """UNKNOWN if none does."""
         return next((family for family in self._families if family.claims(config)), UNKNOWN)
 
-    def meant(self, name: str) -> Family | None:
-        """The family of which a name means any model: one that is written in whatever way."""
-        letters = "".join(c for c in name.lower() if c.isalpha())
-        found = (f for f in self._families if f.prefix and letters.startswith(f.prefix))
-        return next(found, None)
+    def meant(self, name: str) -> Meaning | None:
+        """The kind of model that a name means, whoever's repository it names."""
+        last = name.rpartition("/")[2].lower()
+        if SPEAKERS.fullmatch(last):
+            return None
+        found = tuple(f for f in self._families if f.names and f.names.fullmatch(last))
+        if found:
+            return Meaning(found, found[0].stands_in, found[0].size(last))
+        able = (ability for ability, names in _ANY_NAME.items() if names.fullmatch(last))
+        return next((Meaning(ability=ability) for ability in able), None)
+
+    def order(self, family: Family) -> int:
+        """Families of one package are alike."""
+        packages = [known.package for known in self._families]
+        return packages.index(family.package) if family.package in packages else len(packages)
 
     def able(self, ability: str) -> list[Family]:
         return [family for family in self._families if ability in family.abilities]
@@ -95,11 +126,11 @@ class Families:
 KNOWN = Families(FAMILIES)
 
 
+def tasks() -> list[str]:
+    """What models can be asked for by: an ability, or the word that models show as their task."""
+    return sorted({*KNOWN.abilities, *TASKS.values()})
+
+
 def recommended(ability: str) -> str:
     """The short name to recommend to people who look for a model with it."""
-    return ANY_MODEL[ability][0]
-
-
-def ability_meant(name: str) -> str | None:
-    """The ability of which a name means any model."""
-    return next((ability for ability, names in ANY_MODEL.items() if name in names), None)
+    return RECOMMENDED[ability][0]

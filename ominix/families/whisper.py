@@ -2,6 +2,9 @@
 
 Models with as many decoder layers as encoder layers also translate into English; turbo, distil and the
 English-only ones do not: asked to, they answer in the language of the recording.
+
+Clients and guides write its names in many ways (whisper-1, large-v3, Systran/faster-whisper-small): each
+means a model of that size if one is here, or else any speech model.
 """
 
 from __future__ import annotations
@@ -21,6 +24,13 @@ _FILES = FileRules(
 _MLX_SIZES = frozenset({"n_mels", "n_audio_layer", "n_text_layer", "n_vocab"})
 _CT2_LISTS = frozenset({"suppress_ids", "suppress_ids_begin", "lang_ids"})
 _MULTILINGUAL = 51865  # tokens at least
+_SIZE = r"tiny|base|small|medium|large|turbo"
+# The last part of a repository's name: whisper-1, faster-whisper-large-v3, distil-small.en, ggml-base, turbo.
+_NAMES = re.compile(
+    rf"(?:faster-|distil-|ggml-|mlx-)*(?:whisper.*|(?:{_SIZE})(?:[._-](?:v\d|turbo|en|fp16|q\d\w*|\dbit))*)"
+)
+_SIZES = re.compile(rf"(?<![a-z])(?:(large)[._-]?v(\d)|({_SIZE}))(?![a-z])")
+_LARGE = "large-v3"  # what is meant by "large" alone
 
 
 class _Whisper(Family):
@@ -29,18 +39,36 @@ class _Whisper(Family):
             return super().claims(config)
         return config.keys() >= _MLX_SIZES or config.keys() >= _CT2_LISTS
 
+    def size(self, name: str) -> str:
+        """large-v3 and its turbo are two sizes; so is what is distilled from either."""
+        name = name.lower()
+        found = _SIZES.search(name)
+        if found is None:
+            return ""
+        number, size = found[2], found[3]
+        if "turbo" in name:
+            size = "turbo"
+        elif number or size == "large":
+            size = f"large-v{number}" if number else _LARGE
+        return f"distil-{size}" if "distil" in name else size
+
 
 class _Translator(_Whisper):
     def claims(self, config: Mapping[str, Any]) -> bool:
-        return super().claims(config) and _translates(config)
+        pairs = (("n_audio_layer", "n_text_layer"), ("encoder_layers", "decoder_layers"))
+        is_whole = any(name in config and config[name] == config.get(other) for name, other in pairs)
+        return super().claims(config) and is_whole and _vocabulary(config) >= _MULTILINGUAL
 
 
-def _translates(config: Mapping[str, Any]) -> bool:
-    """CTranslate2's file tells no sizes: after `ominix import-ct2` they are known."""
-    pairs = (("n_audio_layer", "n_text_layer"), ("encoder_layers", "decoder_layers"))
-    is_whole = any(name in config and config[name] == config.get(other) for name, other in pairs)
-    vocabulary = config.get("n_vocab", config.get("vocab_size"))
-    return is_whole and isinstance(vocabulary, int) and vocabulary >= _MULTILINGUAL
+class _English(_Whisper):
+    def claims(self, config: Mapping[str, Any]) -> bool:
+        return super().claims(config) and 0 < _vocabulary(config) < _MULTILINGUAL
+
+
+def _vocabulary(config: Mapping[str, Any]) -> int:
+    """Tokens; 0: not told, as in CTranslate2's file before `ominix import-ct2`."""
+    found = config.get("n_vocab", config.get("vocab_size"))
+    return found if isinstance(found, int) else 0
 
 
 TRANSLATOR = _Translator(
@@ -56,6 +84,8 @@ TRANSLATOR = _Translator(
         "whisper-large-v2": "openai/whisper-large-v2",
         "whisper-large-v3": "openai/whisper-large-v3",
     },
+    names=_NAMES,
+    stands_in="transcribe",
     files=_FILES,
 )
 
@@ -68,10 +98,25 @@ TRANSCRIBER = _Whisper(
         "whisper-large-v3-turbo": "mlx-community/whisper-large-v3-turbo",
         "whisper-turbo": "mlx-community/whisper-large-v3-turbo",
         "distil-large-v3": "distil-whisper/distil-large-v3",
+    },
+    names=_NAMES,
+    stands_in="transcribe",
+    files=_FILES,
+)
+
+ENGLISH = _English(
+    abilities=frozenset({"transcribe", "align"}),
+    model_types=frozenset({"whisper"}),
+    engine="speech",
+    package="whisper",
+    aliases={
         "whisper-tiny.en": "openai/whisper-tiny.en",
         "whisper-base.en": "openai/whisper-base.en",
         "whisper-small.en": "openai/whisper-small.en",
         "whisper-medium.en": "openai/whisper-medium.en",
     },
+    names=_NAMES,
+    stands_in="transcribe",
+    languages=frozenset({"English"}),
     files=_FILES,
 )

@@ -35,6 +35,7 @@ def _facts() -> dict[str, list[str]]:
     aligners = [name for family in table.KNOWN.able("align") for name in family.aliases]
     facts = {
         "abilities": table.KNOWN.abilities,
+        "asked_tasks": table.tasks(),
         "tasks": [*TASKS.values(), NO_TASK],
         "any_speech_model": list(table.ANY_MODEL["transcribe"]),
         "speech_model": [table.recommended("transcribe")],

@@ -7,67 +7,23 @@ families know. A broken folder is listed with what is wrong with it, and breaks 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from ominix.errors import Conflict, InvalidRequest, ModelNotFound, OminixError, Unavailable
+from ominix.errors import Conflict, InvalidRequest, OminixError, Unavailable
 from ominix.families import scripted as test_models
 from ominix.families import table
 from ominix.families.family import TASKS, UNKNOWN, Family
 from ominix.families.table import KNOWN, Families
 from ominix.library import checkpoint
+from ominix.library.lookup import Lookup
+from ominix.library.model import BUILT_IN, INSTALLED, SCRIPTED, Model, printable
 from ominix.library.records import DownloadRecord, Records
-from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.jobs import Helper
 
 # What comes with the package: its models serve until real ones are installed.
 EMBEDDED = tuple(Path(__file__).parents[1] / "embedded" / name for name in KNOWN.built_in)
-OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
-INSTALLED, BUILT_IN, SCRIPTED = "installed", "built in", "scripted"  # where a model comes from
-
-
-@dataclass(frozen=True)
-class Model:
-    """One model. With `trouble` set it cannot be served, and that is why."""
-
-    id: str
-    path: Path
-    family: Family
-    origin: str = INSTALLED
-    owned_by: str = "local"
-    created: int = 0  # seconds since the epoch
-    size_bytes: int = 0
-    quantization: tuple[int, int] | None = None  # bits, group size
-    repo_id: str | None = None
-    downloaded_at: str | None = None
-    trouble: str | None = None
-    note: str | None = None  # what people should know before they rely on it
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        return self.family.abilities
-
-    @property
-    def task(self) -> str:
-        return self.family.task
-
-    @property
-    def engine(self) -> str:
-        """Module of ominix.engines; "": no process of its own."""
-        return "" if self.trouble else self.family.engine
-
-    @property
-    def loadable(self) -> Loadable:
-        """What the pool has to know of it."""
-        spec = EngineSpec(self.engine, str(self.path), package=self.family.package)
-        return Loadable(self.id, self.size_bytes, spec)
-
-    @property
-    def shown_path(self) -> str:
-        """The path as text that can be printed and sent: names on the disk may be any bytes."""
-        return _text(self.path)
 
 
 class Catalog:
@@ -76,17 +32,17 @@ class Catalog:
     def __init__(
         self,
         folder: Path,
-        aliases: dict[str, str] | None = None,
+        aliases: Mapping[str, str] | None = None,
         *,
         records: Records | None = None,
         embedded: Sequence[Path] = (),
         scripted: bool = False,
         families: Families = KNOWN,
     ) -> None:
-        """`aliases`: names for ids or repositories, beside those of the families."""
+        """`aliases`: the operator's names for ids or repositories, beside those of the families."""
         self.folder = folder
         self._families = families.with_more(test_models.FAMILIES) if scripted else families
-        self._aliases = {**families.repositories, **(aliases or {})}
+        self._aliases = aliases or {}
         self._records = records
         self._embedded = [self._built_in(path) for path in embedded]
         self._scripted = [
@@ -108,7 +64,7 @@ class Catalog:
         found = checkpoint.read(path)
         family = self._families.claiming(found.config)
         return Model(
-            _text(path.name),
+            printable(path.name),
             path,
             family,
             owned_by=record.repo_id.partition("/")[0] if record else "local",
@@ -126,50 +82,35 @@ class Catalog:
         notes = (self._families.built_in.get(path.name), model.note)
         return replace(model, origin=BUILT_IN, owned_by="ominix", note="; ".join(filter(None, notes)) or None)
 
-    def get(self, name: str) -> Model:
-        """The model that `name` means: an id, an alias, a repository, or a kind of model.
+    def get(self, name: str, ability: str = "") -> Model:
+        """The model that `name` means: an id, an alias, a repository, or a kind of model (see lookup).
 
-        Raises ModelNotFound; Unavailable while it is being downloaded.
+        `ability`: what is asked of it. Raises ModelNotFound; Unavailable while it is being downloaded.
         """
-        models = self.models()
-        model = self._exact(name, models) or self._of_kind(name, models)
+        lookup = self._lookup()
+        model = lookup.find(name, ability)
         if model is None:
-            raise self._absent(name, models)
+            raise self._downloading(name) or lookup.absent(name, ability)
         return model
 
     def exact(self, name: str) -> Model:
         """As `get`, without the names that mean a kind of model: for what cannot be undone."""
-        models = self.models()
-        model = self._exact(name, models)
+        lookup = self._lookup()
+        model = lookup.exact(name)
         if model is None:
-            raise self._absent(name, models)
+            raise self._downloading(name) or lookup.absent(name)
         return model
 
-    def _exact(self, name: str, models: list[Model]) -> Model | None:
-        by_id = {model.id: model for model in models}
-        by_repo = {model.repo_id: model for model in models if model.repo_id}
-        for meant in (name, self._aliases.get(name, "")):
-            owner, _, last = meant.rpartition("/")
-            by_name = by_id.get(last) if OWNER.fullmatch(owner) else None
-            if by_name is not None and by_name.repo_id is not None:
-                by_name = None  # of that name, and of another owner
-            found = by_id.get(meant) or by_repo.get(meant) or by_name
-            if found is not None:
-                return found
-        return None
-
-    def _of_kind(self, name: str, models: list[Model]) -> Model | None:
-        """The first that can be served of those that a name means which is no folder's."""
-        ability, family = table.ability_meant(name), self._families.meant(name)
-        meant = (m for m in models if m.engine and (ability in m.abilities or m.family is family))
-        return next(meant, None)
+    def _lookup(self) -> Lookup:
+        return Lookup(self.models(), self._families, self._aliases)
 
     def repository(self, name: str) -> str:
         """What to download for this name: an alias's repository, or the name itself."""
-        return self._aliases.get(name, name)
+        meant = self._aliases.get(name, name)
+        return self._families.repositories.get(meant, meant)
 
-    def _absent(self, name: str, models: list[Model]) -> ModelNotFound | Unavailable:
-        wanted = (name, self._aliases.get(name))
+    def _downloading(self, name: str) -> Unavailable | None:
+        wanted = (name, self.repository(name))
         for model_id, record in self._known().items():
             if record.state == "downloading" and (model_id in wanted or record.repo_id in wanted):
                 return Unavailable(
@@ -177,22 +118,28 @@ class Catalog:
                     f"GET /v1/models/downloads/{model_id} says how far it is.",
                     code="model_downloading",
                 )
-        return ModelNotFound(_missing(name, models), param="model")
+        return None
 
     def able(self, name: str, ability: str) -> Model:
         """As `get`, for a request that needs a model with this ability. Raises InvalidRequest if it is none.
 
         Conflict for one that no request goes to, such as an aligner.
         """
-        model = self.get(name)
-        if not model.trouble and ability not in model.abilities:
+        model = self.get(name, ability)
+        if not model.trouble:
+            self.check_ability(model, ability)
+        return self.servable(model)
+
+    @staticmethod
+    def check_ability(model: Model, ability: str) -> None:
+        """Raises InvalidRequest."""
+        if ability not in model.abilities:
             raise InvalidRequest(
                 f"The model '{model.id}' is {_article(model.task)} model; "
                 f"this endpoint needs {_article(TASKS.get(ability, ability))} model.",
                 param="model",
                 code="model_not_supported",
             )
-        return self.servable(model)
 
     def servable(self, model: Model) -> Model:
         """The same one. Raises InvalidRequest for one that cannot be served, Conflict for a mere helper."""
@@ -224,7 +171,7 @@ class Catalog:
             return model
         usable = [m for m in models if ability in m.abilities and not m.trouble and _fits(m, model)]
         aliases = [alias for family in self._families.able(ability) for alias in family.aliases]
-        named = self._exact(aliases[0], models) if aliases else None
+        named = Lookup(models, self._families, self._aliases).exact(aliases[0]) if aliases else None
         if named in usable:
             return named
         if usable:
@@ -253,14 +200,6 @@ def _article(task: str) -> str:
     return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
 
 
-def _missing(name: str, models: list[Model]) -> str:
-    there = ", ".join(model.id for model in models) or "none"
-    return (
-        f"The model '{name}' does not exist here. Models here: {there}. "
-        "GET /v1/models lists them; POST /v1/models/download or 'ominix pull' fetch more."
-    )
-
-
 def _folders(folder: Path) -> list[Path]:
     """Those that can be looked at; links count as what they lead to."""
     try:
@@ -277,12 +216,8 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _text(name: str | Path) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
-
-
 def _name_trouble(name: str) -> str | None:
-    return None if _text(name) == name else "its folder's name is not UTF-8; rename it"
+    return None if printable(name) == name else "its folder's name is not UTF-8; rename it"
 
 
 def _family_trouble(family: Family, config: dict[str, object]) -> str | None:

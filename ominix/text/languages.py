@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from functools import cache
+
+from ominix.text.language_names import OTHER_NAMES, UNSPOKEN
+
 LANGUAGES: dict[str, tuple[str, ...]] = {  # the first code is the one to show; then ISO 639-2 and 639-3
     "Afrikaans": ("af", "afr"),
     "Albanian": ("sq", "sqi", "alb"),
@@ -106,11 +112,36 @@ LANGUAGES: dict[str, tuple[str, ...]] = {  # the first code is the one to show; 
 }
 
 
+DETECT = frozenset({"", "auto", "automatic", "auto-detect", "autodetect", "detect"}) | frozenset(
+    {"und", "mul", "none", "null", "undefined"}  # ISO 639's "undetermined", "multiple"; clients' own nothing
+)
+_ACCENTS = frozenset(map(chr, range(0x300, 0x370)))  # combining ones of European alphabets
+_PARENTHESES = re.compile(r"\s*\(.*\)")  # Chinese (Simplified)
+
+
+def means_any(text: str) -> bool:
+    """Whether the model is to find out the language by itself."""
+    return text.strip().lower() in DETECT
+
+
 def find(text: str) -> str | None:
-    """The English name for a name or code in any case: "chinese", "ZH", "zh-CN". None: unknown."""
-    wanted = text.strip().lower().replace("_", "-")
+    """The English name for a name or code: "chinese", "ZH", "zh-Hant-TW", "中文". None: unknown."""
+    plain = _plain(text)
+    wanted = _PARENTHESES.sub("", plain).replace("_", "-")
     for tag in (wanted, wanted.split("-")[0]):  # the whole first: zh-yue is not Chinese
-        for name, codes in LANGUAGES.items():
-            if tag == name.lower() or tag in codes:
-                return name
+        if tag in _names():
+            return _names()[tag]
     return None
+
+
+@cache
+def _names() -> dict[str, str]:
+    """Each name and code, as `_plain` writes it, and its English name."""
+    rows = (*LANGUAGES.items(), *OTHER_NAMES.items(), *UNSPOKEN.items())
+    return {_plain(name): english for english, names in rows for name in (english, *names)}
+
+
+def _plain(text: str) -> str:
+    """In small letters, without accents."""
+    letters = unicodedata.normalize("NFD", text.strip().lower())
+    return unicodedata.normalize("NFC", "".join(c for c in letters if c not in _ACCENTS))

@@ -77,6 +77,6 @@ def test_a_language_that_the_model_does_not_know_is_refused(given):
     """Whatever the table of languages has: a family knows its own."""
     fields = schemas.checked("transcription_request", {"file_path": "a.wav", **given})
     assert transcriptions.transcription_job(fields, 0, {}, {"English", "German"}).helpers == {}
-    with pytest.raises(InvalidRequest, match=r"'de' is not known. Known are: Czech, English\.") as caught:
+    with pytest.raises(InvalidRequest, match=r"does not speak German. It speaks: Czech, English\.") as caught:
         transcriptions.transcription_job(fields, 0, {}, {"English", "Czech"})
     assert caught.value.param == next(iter(given))

@@ -11,21 +11,25 @@ CT2 = {"suppress_ids": [1], "suppress_ids_begin": [220], "lang_ids": [50259], "a
 
 
 @pytest.mark.parametrize(
-    ("config", "translates"),
+    ("config", "family"),
     [
-        (HUGGING_FACE, True),
-        ({**HUGGING_FACE, "encoder_layers": 32, "decoder_layers": 4, "vocab_size": 51866}, False),  # turbo
-        ({**HUGGING_FACE, "vocab_size": 51864}, False),  # English-only
-        (MLX, True),
-        ({**MLX, "model_type": "whisper"}, True),
-        ({**MLX, "n_text_layer": 2}, False),  # distil
-        ({**MLX, "n_vocab": "many"}, False),
-        (CT2, False),  # its sizes are not known
-        ({"model_type": "whisper"}, False),
+        (HUGGING_FACE, whisper.TRANSLATOR),
+        (
+            {**HUGGING_FACE, "encoder_layers": 32, "decoder_layers": 4, "vocab_size": 51866},
+            whisper.TRANSCRIBER,
+        ),
+        ({**HUGGING_FACE, "vocab_size": 51864}, whisper.ENGLISH),
+        ({**MLX, "n_vocab": 51864}, whisper.ENGLISH),
+        (MLX, whisper.TRANSLATOR),
+        ({**MLX, "model_type": "whisper"}, whisper.TRANSLATOR),
+        ({**MLX, "n_text_layer": 2}, whisper.TRANSCRIBER),  # distil
+        ({**MLX, "n_vocab": "many"}, whisper.TRANSCRIBER),
+        (CT2, whisper.TRANSCRIBER),  # its sizes are not known
+        ({"model_type": "whisper"}, whisper.TRANSCRIBER),
     ],
 )
-def test_every_layout_is_known_and_who_translates(config, translates):
-    assert KNOWN.claiming(config) is (whisper.TRANSLATOR if translates else whisper.TRANSCRIBER)
+def test_every_layout_is_known_and_who_translates(config, family):
+    assert KNOWN.claiming(config) is family
 
 
 @pytest.mark.parametrize("config", [{}, {"n_mels": 80}, {"suppress_ids": []}, {**MLX, "model_type": "llama"}])
@@ -52,6 +56,6 @@ def test_a_download_fetches_weights_of_every_layout_but_no_pickles(name, wanted)
 
 
 def test_its_short_names_pull_whisper_models():
-    names = {**whisper.TRANSLATOR.aliases, **whisper.TRANSCRIBER.aliases}
+    names = {**whisper.TRANSLATOR.aliases, **whisper.TRANSCRIBER.aliases, **whisper.ENGLISH.aliases}
     assert {"whisper-base", "whisper-large-v3-turbo"} <= set(names)
     assert all("whisper" in repository for repository in names.values())

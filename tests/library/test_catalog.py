@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from ominix.families.family import Family
 from ominix.families.table import KNOWN
 from ominix.http import schemas
 from ominix.http.answers import json_bytes
-from ominix.library.catalog import Catalog, Model
+from ominix.library.catalog import Catalog
+from ominix.library.model import Model
 from ominix.library.records import Records
 from ominix.wire.jobs import Helper
 
@@ -102,6 +104,8 @@ def test_names_find_their_model(folder, name, model_id):
 def test_unknown_names_are_told_what_is_there(folder, name):
     with pytest.raises(ModelNotFound, match=r"Models here: .*llama"):
         Catalog(folder).get(name)
+    with pytest.raises(ModelNotFound, match=r"Models here for chat: MiniCPM-SALA-9B-8bit, llama\."):
+        Catalog(folder).able(name, "chat")
 
 
 def test_a_model_for_another_task_is_refused(folder):
@@ -183,7 +187,7 @@ def test_which_aligner_times_words(aligners):
 
 def test_the_aligner_that_comes_along_is_for_the_speech_model_that_does(aligners):
     catalog = Catalog(aligners / "none", embedded=sorted((aligners / "own").iterdir()))
-    assert helper(catalog, catalog.get("whisper-1")) == "tiny-aligner"
+    assert helper(catalog, catalog.get("tiny-asr")) == "tiny-aligner"
     with pytest.raises(InvalidRequest, match="ominix pull qwen3-forced-aligner") as caught:
         helper(catalog, Catalog(aligners / "models").get("asr"))
     assert caught.value.param == "timestamp_granularities"
@@ -234,7 +238,7 @@ def test_a_toy_family_is_served_like_any_other(tmp_path):
         engine="text",
         package="toy",
         aliases={"t": "a/toy"},
-        prefix="toy",
+        names=re.compile("toy.*"),
     )
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text('{"model_type": "toy"}')

@@ -1,0 +1,75 @@
+"""One model as the rest of the server sees it: a row of the catalog. Knows no files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ominix.families.family import Family
+from ominix.wire.control import EngineSpec, Loadable
+
+INSTALLED, BUILT_IN, SCRIPTED = "installed", "built in", "scripted"  # where a model comes from
+PLAIN_BITS = 16  # a weight's that is not quantized
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model. With `trouble` set it cannot be served, and that is why."""
+
+    id: str
+    path: Path
+    family: Family
+    origin: str = INSTALLED
+    owned_by: str = "local"
+    created: int = 0  # seconds since the epoch
+    size_bytes: int = 0
+    quantization: tuple[int, int] | None = None  # bits, group size
+    repo_id: str | None = None
+    downloaded_at: str | None = None
+    trouble: str | None = None
+    note: str | None = None  # what people should know before they rely on it
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        return self.family.abilities
+
+    @property
+    def task(self) -> str:
+        return self.family.task
+
+    @property
+    def engine(self) -> str:
+        """Module of ominix.engines; "": no process of its own."""
+        return "" if self.trouble else self.family.engine
+
+    @property
+    def is_demo(self) -> bool:
+        """It comes with ominix, for trying things out, and answers to its own name alone."""
+        return self.origin == BUILT_IN
+
+    @property
+    def is_helper(self) -> bool:
+        """It answers no requests of its own."""
+        return self.abilities == {"align"}
+
+    @property
+    def weights(self) -> int:
+        """How many it has, about: to tell a large model from a small one, quantized or not."""
+        bits = self.quantization[0] if self.quantization else PLAIN_BITS
+        return self.size_bytes * 8 // max(1, bits)
+
+    @property
+    def loadable(self) -> Loadable:
+        """What the pool has to know of it."""
+        spec = EngineSpec(self.engine, str(self.path), package=self.family.package)
+        return Loadable(self.id, self.size_bytes, spec)
+
+    @property
+    def shown_path(self) -> str:
+        """The path as text that can be printed and sent: names on the disk may be any bytes."""
+        return printable(self.path)
+
+
+def printable(name: str | Path) -> str:
+    return os.fsencode(name).decode("utf-8", "replace")
