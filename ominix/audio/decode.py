@@ -15,7 +15,7 @@ from ominix.audio import libav, pcm, resample, sniff
 from ominix.audio.piece import Piece, Samples
 from ominix.audio.refusals import too_long, unreadable
 
-_RATES_HZ = (2_000, 768_000)
+_RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
 _MAX_CHANNELS = 32
 _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 

@@ -21,31 +21,21 @@ from av.packet import Packet
 from av.stream import Disposition
 
 from ominix.audio import mp4_boxes, ogg_links
+from ominix.audio.codecs import DECODERS
+from ominix.audio.magic import Kind
 from ominix.audio.piece import Piece, Samples
 from ominix.audio.refusals import unreadable
-from ominix.audio.sniff import Kind
 
-# fmt: off
-_DECODERS = frozenset([
-    "aac", "aac_latm", "alac", "flac", "opus", "vorbis", "speex", "ac3", "eac3",
-    "mp1", "mp1float", "mp2", "mp2float", "mp3", "mp3float", "amrnb", "amrwb",
-    "wmav1", "wmav2", "wmapro", "wmavoice", "gsm", "gsm_ms", "g722", "ilbc", "nellymoser",
-    "adpcm_ima_qt", "adpcm_ima_wav", "adpcm_ms", "adpcm_swf", "adpcm_yamaha",
-    "pcm_alaw", "pcm_mulaw", "pcm_u8", "pcm_s8", "pcm_s16be", "pcm_s16le",
-    "pcm_s24be", "pcm_s24le", "pcm_s32be", "pcm_s32le", "pcm_f32be", "pcm_f32le",
-    "pcm_f64be", "pcm_f64le", "pcm_bluray", "pcm_dvd",
-])
-# fmt: on
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
 _MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
 _OPTIONS = {
-    "codec_whitelist": ",".join(sorted(_DECODERS)),
+    "codec_whitelist": ",".join(sorted(DECODERS)),
     "protocol_whitelist": "none",
     "max_streams": "64",
     "ignore_chapters": "1",
     "max_samples": str(_MAX_FRAME_VALUES),
 }
-_FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 2147483648}
+_FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 1 << 31, np.dtype("i8"): 1 << 63}
 _PIECE_VALUES = 1 << 17  # samples times channels: half a MiB
 _BARREN_PACKETS = 1000  # more without sound than with it: that is no audio file any more
 _MAX_CHANGES = 100  # of rate or channels: joined recordings, not another header at each frame
@@ -124,7 +114,7 @@ def _stream(container: InputContainer, kind: Kind) -> AudioStream:
         raise unreadable(f"has no audio stream: {kind.name} with {held}")
     stream = next((s for s in tracks if s.disposition & Disposition.default), tracks[0])
     codec = stream.codec_context
-    if codec is None or codec.codec.name not in _DECODERS:
+    if codec is None or codec.codec.name not in DECODERS:
         raise unreadable(f"is {kind.name} whose audio is encoded in a way we do not decode")
     codec.options = {"max_samples": str(_MAX_FRAME_VALUES)}
     return stream

@@ -1,51 +1,37 @@
-"""What a file is, by its first bytes. Never by its name; decodes nothing.
+"""What a file is, by its bytes. Never by its name; decodes nothing.
 
 The answer names one demuxer, and that one alone is ever opened. So nothing that follows references
 (HLS, DASH, concat, SDP, image sequences) can run, whatever a file looks like further on.
+
+`magic` knows files by their first bytes, `bare` streams without a container. What begins inside a packet,
+behind zeros or behind other bytes is looked for further on, the most certain sign first: packets of a
+transport stream, say, hold whole frames of AAC.
 """
 
 from __future__ import annotations
 
+import re
 from io import FileIO
-from typing import NamedTuple
 
-from ominix.audio import mpeg_audio
+from ominix.audio import bare, magic
+from ominix.audio.magic import Kind
 from ominix.audio.refusals import unreadable
 
 HEAD_BYTES = 65_536
-
-
-class Kind(NamedTuple):
-    name: str  # for the person: "a WAV file"
-    demuxer: str  # FFmpeg's name
-    start: int = 0  # bytes before the audio: an ID3 tag, the torn frame of a cut stream
-
-
-_MAGIC = (  # offset, bytes, name, demuxer
-    (8, b"WAVE", "a WAV file", "wav"),
-    (0, b"riff\x2e\x91\xcf\x11", "a Wave64 file", "w64"),
-    (8, b"AIFF", "an AIFF file", "aiff"),
-    (8, b"AIFC", "an AIFF file", "aiff"),
-    (0, b".snd", "an AU file", "au"),
-    (0, b"fLaC", "a FLAC file", "flac"),
-    (0, b"OggS", "an Ogg file", "ogg"),
-    (0, b"\x1aE\xdf\xa3", "a WebM or Matroska file", "matroska"),
-    (4, b"ftyp", "an MP4 file", "mov"),
-    (4, b"styp", "an MP4 file", "mov"),
-    (4, b"moov", "a QuickTime file", "mov"),
-    (4, b"mdat", "a QuickTime file", "mov"),
-    (4, b"wide", "a QuickTime file", "mov"),
-    (4, b"free", "a QuickTime file", "mov"),
-    (4, b"skip", "a QuickTime file", "mov"),
-    (0, b"caff", "a CAF file", "caf"),
-    (0, b"#!AMR", "an AMR file", "amr"),
-    (8, b"AVI ", "an AVI file", "avi"),
-    (0, b"FLV\x01", "a Flash video", "flv"),
-    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a Windows Media file", "asf"),
-    (0, b"\x00\x00\x01\xba", "an MPEG program stream", "mpeg"),
+_DEEP_BYTES = 4 << 20  # behind a tag whose length is wrong, or other bytes
+_ZEROS_BYTES = 256 << 20
+_MXF_RUN_IN = re.compile(rb"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02\x01\x01[\x02\x03]")
+_PACKETS = (  # of 188 bytes, with a time stamp of 4 before each, or with 16 of error correction behind
+    re.compile(rb"(?=G.{187}G.{187}G.{187}G.{187}G)", re.DOTALL),
+    re.compile(rb"(?=G.{191}G.{191}G.{191}G.{191}G)", re.DOTALL),
+    re.compile(rb"(?=G.{203}G.{203}G.{203}G.{203}G)", re.DOTALL),
 )
+_PACK = b"\x00\x00\x01\xba"  # begins a stretch of an MPEG program stream
 
-_REFERENCES = (b"#EXTM3U", b"ffconcat", b"[playlist]", b"v=0", b"<?xml", b"<MPD", b"<asx", b"<smil")
+_REFERENCES = (
+    b"#EXTM3U", b"ffconcat", b"[playlist]", b"[reference]", b"ASF http", b"v=0", b"<?xml", b"<MPD", b"<asx",
+    b"<smil", b"rtsp://", b"pnm://", b"http://", b"https://", b"RTSPtext", b"SMILtext",
+)  # fmt: skip
 _OTHERS = (
     (b"%PDF", "a PDF document"),
     (b"\x89PNG", "a picture"),
@@ -53,6 +39,10 @@ _OTHERS = (
     (b"GIF8", "a picture"),
     (b"PK\x03\x04", "a zip archive"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"MThd", "a MIDI file: notes, not sound"),
+    (b"\x03ds2", "a DS2 dictation, which only Olympus' and Philips' own programs decode"),
     (b"<", "a web page"),
     (b"{", "JSON"),
 )
@@ -61,19 +51,29 @@ _OTHERS = (
 def kind(file: FileIO) -> Kind:
     """The kind of an open file. Raises JobRefused for what is empty or no audio we know."""
     start = _after_id3(file)
-    file.seek(start)
-    head = file.read(HEAD_BYTES)
+    if start and not _read(file, start, 1):
+        return _deep(file, 10) or _refuse_end_of_tag()
+    head = _read(file, start, HEAD_BYTES)
     if not head:
-        raise unreadable("is empty: it has 0 bytes" if start == 0 else "ends after its ID3 tag")
-    return _by_magic(head, start) or _by_frames(head, start) or _refuse(head)
+        raise unreadable("is empty: it has 0 bytes")
+    found = _shifted(_by_head(head), start)
+    return found or _behind_zeros(file, start) or _deep(file, start) or _refuse(head)
+
+
+def _read(file: FileIO, start: int, size: int) -> bytes:
+    file.seek(start)
+    return file.read(size)
+
+
+def _shifted(found: Kind | None, start: int) -> Kind | None:
+    return found._replace(start=found.start + start) if found else None
 
 
 def _after_id3(file: FileIO) -> int:
     """Where the ID3v2 tags end, by their length of 4 times 7 bits (id3.org/id3v2.4.0-structure)."""
     start = 0
     for _ in range(8):
-        file.seek(start)
-        tag = file.read(10)
+        tag = _read(file, start, 10)
         if len(tag) < 10 or tag[:3] != b"ID3" or max(tag[6:10]) > 127:
             break
         length = tag[6] << 21 | tag[7] << 14 | tag[8] << 7 | tag[9]
@@ -81,32 +81,50 @@ def _after_id3(file: FileIO) -> int:
     return start
 
 
-def _by_magic(head: bytes, start: int) -> Kind | None:
-    for offset, magic, name, demuxer in _MAGIC:
-        if head.startswith(magic, offset):
-            return Kind(name, demuxer, start)
-    for first in (0, 4):  # packets of 188 bytes, or of 192 with a time stamp before each
+def _by_head(head: bytes) -> Kind | None:
+    return magic.find(head) or _by_packets(head) or bare.find(head)
+
+
+def _by_packets(head: bytes) -> Kind | None:
+    """Streams made of packets or packs; the first may be torn."""
+    for first in (0, 4):  # a stream of three packets is certain where the file begins with one
         if len(head) > 3 * 192 and all(head[first + n * (188 + first)] == 0x47 for n in range(3)):
-            return Kind("an MPEG transport stream", "mpegts", start)
+            return Kind("an MPEG transport stream", "mpegts")
+    places = [match.start() for pattern in _PACKETS if (match := pattern.search(head))]
+    if places:
+        return Kind("an MPEG transport stream", "mpegts", min(places))
+    if head.count(_PACK) > 1:
+        return Kind("an MPEG program stream", "mpeg", head.find(_PACK))
+    run_in = _MXF_RUN_IN.search(head)
+    return Kind("an MXF file", "mxf", run_in.start()) if run_in else None
+
+
+def _behind_zeros(file: FileIO, start: int) -> Kind | None:
+    for at in range(start, start + _ZEROS_BYTES, HEAD_BYTES):
+        chunk = _read(file, at, HEAD_BYTES)
+        if not chunk or chunk[0]:
+            return None
+        rest = chunk.lstrip(b"\0")
+        if rest:
+            at += len(chunk) - len(rest)
+            return _shifted(_by_head(_read(file, at, HEAD_BYTES)), at)
     return None
 
 
-def _by_frames(head: bytes, start: int) -> Kind | None:
-    found = mpeg_audio.find(head)
-    if found is None:
-        return None
-    return Kind(
-        "an MP3 file" if found.demuxer == "mp3" else "an AAC file",
-        found.demuxer,
-        start + found.offset,
-    )
+def _deep(file: FileIO, start: int) -> Kind | None:
+    """Behind other bytes: a tag whose length is wrong, what a recorder has written before."""
+    return _shifted(bare.find(_read(file, start, _DEEP_BYTES)), start)
+
+
+def _refuse_end_of_tag() -> Kind:
+    raise unreadable("ends after its ID3 tag")
 
 
 def _refuse(head: bytes) -> Kind:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.lower().startswith(tuple(mark.lower() for mark in _REFERENCES)):
         raise unreadable("is a playlist that refers to other files: send the audio itself")
-    for magic, name in _OTHERS:
-        if text.startswith(magic):
+    for start, name in _OTHERS:
+        if text.startswith(start):
             raise unreadable(f"is {name}, not audio")
-    raise unreadable("is not audio in a format we know: send wav, flac, mp3, m4a, mp4, ogg, opus or webm")
+    raise unreadable("is not audio or video in a format that can be decoded here")

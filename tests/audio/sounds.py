@@ -41,6 +41,7 @@ def encoded(
     video=False,
     default_track=0,
     frame_size=1024,
+    bit_rate=None,
 ):
     """The bytes of a file by FFmpeg, with one track for each of the mono `tracks`.
 
@@ -51,6 +52,8 @@ def encoded(
         picture = _picture_track(out) if video else None
         streams = [out.add_stream(codec, rate=rate_hz, layout=layout) for _ in tracks]
         for n, stream in enumerate(streams):
+            if bit_rate:
+                stream.bit_rate = bit_rate
             stream.disposition = Disposition.default if n == default_track else Disposition.comment
         if picture is not None:
             _write_pictures(out, picture)
