@@ -24,6 +24,7 @@ class Config:
     drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
     send_timeout_seconds: float = 60.0  # a client that takes nothing of its answer for longer is closed
     max_upload_bytes: int = 25 * MIB  # OpenAI's limit
+    max_chat_bytes: int = 8 * MIB  # of a conversation: some two million tokens
     api_keys: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any
     allowed_origins: tuple[str, ...] = ()  # browsers' origins that may call; none: CORS is off

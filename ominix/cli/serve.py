@@ -88,6 +88,10 @@ def _add_access_flags(f: flags.Flags) -> None:
         "max-upload-mib", flags.mebibytes, "largest request in MiB, at least 0.01",
         dest="max_upload_bytes", default=Config.max_upload_bytes / MIB,
     )  # fmt: skip
+    f.one(
+        "max-chat-mib", flags.mebibytes, "largest chat request in MiB, at least 0.01",
+        dest="max_chat_bytes", default=Config.max_chat_bytes / MIB,
+    )  # fmt: skip
     f.many("api-key", "api_keys", flags.key, "a key that clients must send")
     f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
     f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
@@ -161,12 +165,13 @@ def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
         origins,
         strict=config.strict,
         max_upload_bytes=config.max_upload_bytes,
+        max_chat_bytes=config.max_chat_bytes,
         audio_roots=config.audio_roots,
     )
     gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), origins)
     return Server(
         access.logged(app),
-        Door(gate, origins, Endpoints(app, config.max_upload_bytes)),
+        Door(gate, origins, Endpoints(app, config.max_upload_bytes, config.max_chat_bytes)),
         pool,
         downloads,
         address=(config.host, config.port),

@@ -39,7 +39,8 @@ FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
 
 
 def json_bytes(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Half a surrogate pair, which no UTF-8 holds, is written as JSON's own escape."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:

@@ -13,11 +13,13 @@ from typing import Any
 from falcon import Request
 
 from ominix.errors import InvalidRequest, TooLarge
-from ominix.http import schemas
-from ominix.http.multipart import Form, Part
+from ominix.http import bodies, schemas
+from ominix.http.multipart import Form, Part, malformed
 
 MAX_FIELDS = 512
 MAX_FIELD_BYTES = 64 << 10
+MAX_TEXT = 1 << 20  # characters of all fields but the file; a hundred keywords have 100,000 at most
+MAX_ITEMS = 1000  # of one array, and values in one field's JSON
 NUMBER = re.compile(r"-?[0-9]{0,15}\.?[0-9]{1,40}([eE][-+]?[0-9]{1,2})?")
 BRACKETED = re.compile(r"([a-z_]+)\[([a-z_]+)\]")  # chunking_strategy[type]
 INDEXED = re.compile(r"\[[0-9]*\]$")  # include[], include[0]
@@ -59,7 +61,7 @@ def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject,
     upload = Upload(_unnamed_file(req.env["wsgi.input"]))
     try:
         texts = _receive(req, upload, max_bytes)
-        fields = schemas.checked(schema, _typed(texts, schema))
+        fields = schemas.checked(schema, _encodable(_typed(texts, schema)))
     except BaseException:
         upload.close()
         raise
@@ -81,9 +83,14 @@ def _unnamed_file(body: object) -> int:
 
 def _receive(req: Request, upload: Upload, max_bytes: int) -> dict[str, list[str]]:
     texts: dict[str, list[str]] = {}
+    size = 0
     for part in Form(req.bounded_stream, req.content_type or "", MAX_FIELDS):
         if part.name != "file":
-            texts.setdefault(part.name, []).append(_text(part))
+            text = _text(part)
+            size += len(part.name) + len(text)
+            if size > MAX_TEXT:
+                raise malformed(f"its fields have more than {MAX_TEXT} characters together")
+            texts.setdefault(part.name, []).append(text)
         elif "file" in texts:
             raise InvalidRequest("The form has two files: send one a request.", param="file")
         else:
@@ -100,7 +107,7 @@ def _text(part: Part) -> str:
     text = part.text(MAX_FIELD_BYTES)
     if part.is_json and text[:1] in ('"', "n"):
         with contextlib.suppress(ValueError):
-            parsed = json.loads(text)
+            parsed = _json(part.name, text)
             return parsed if isinstance(parsed, str) else ""
     return text
 
@@ -124,13 +131,25 @@ def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
         if bracketed and bracketed[1] in kinds:
             objects.setdefault(bracketed[1], {})[bracketed[2]] = _number_or_text(_single(key, values))
         elif any(branch.get("type") == "array" for branch in (kind, *kind.get("anyOf", []))):
-            fields.setdefault(name, []).extend(v for value in values for v in _items(value))
+            items = fields.setdefault(name, [])
+            items.extend(item for value in values for item in _items(name, value))
+            if len(items) > MAX_ITEMS:
+                raise _too_many(name)
         elif name == "file" or (kind and _single(name, values)):
-            fields[name] = _value(_single(name, values), kind)
+            fields[name] = _value(name, _single(name, values), kind)
     for name in objects.keys() & fields.keys():
         raise InvalidRequest(f"'{name}' is given as a whole and in parts.", param=name, code="invalid_value")
     empty = [name for name, value in fields.items() if value == []]  # an empty field is an absent one
     return {name: value for name, value in {**fields, **objects}.items() if name not in empty}
+
+
+def _encodable(fields: schemas.JsonObject) -> schemas.JsonObject:
+    """Raises InvalidRequest for half a surrogate pair, which a field's JSON may hold as an escape."""
+    try:
+        json.dumps(fields, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise malformed("a field has half a surrogate pair, which is no character") from None
+    return fields
 
 
 def _single(name: str, values: list[str]) -> str:
@@ -143,16 +162,16 @@ def _single(name: str, values: list[str]) -> str:
     return next(iter(given), "")
 
 
-def _items(value: str) -> list[Any]:
+def _items(name: str, value: str) -> list[Any]:
     """An array may also come as one JSON text, or joined by commas."""
     if value.lstrip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            items: list[Any] = json.loads(value)
+        with contextlib.suppress(ValueError):
+            items: list[Any] = _json(name, value)
             return items
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _value(text: str, kind: schemas.JsonObject) -> object:
+def _value(name: str, text: str, kind: schemas.JsonObject) -> object:
     """What does not parse stays text, and the schema's check says so."""
     if kind.get("type") in ("number", "integer"):
         return _number_or_text(text.strip())
@@ -161,9 +180,23 @@ def _value(text: str, kind: schemas.JsonObject) -> object:
     if "enum" in kind:
         return text.strip()
     if text.startswith(("{", '"')) and "anyOf" in kind:
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(text)
+        with contextlib.suppress(ValueError):
+            return _json(name, text)
     return text
+
+
+def _json(name: str, text: str) -> Any:  # whatever JSON can say
+    """Raises ValueError for what is no JSON, InvalidRequest for more of it than any field needs."""
+    if bodies.values_of(text) > MAX_ITEMS:
+        raise _too_many(name)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError from None
+
+
+def _too_many(name: str) -> InvalidRequest:
+    return InvalidRequest(f"'{name}' has more than {MAX_ITEMS} values.", param=name, code="invalid_value")
 
 
 def _number_or_text(text: str) -> object:

@@ -7,18 +7,22 @@ Knows JSON Schema and the sentences for people; nothing of HTTP. The files name 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError, validators
 
 from ominix.errors import InvalidRequest
 from ominix.families import table
 from ominix.families.family import NO_TASK, TASKS
 
 JsonObject = dict[str, Any]  # what json.loads gives: its values are anything
+# Of a body, and of each branch of an anyOf: enough to choose the most telling one. A list may hold 50,000
+# values, and the error of one costs as much as a hundred of them that are right.
+MAX_ERRORS = 16
 
 
 @cache
@@ -60,9 +64,24 @@ def _items(item: Any, facts: Mapping[str, list[str]]) -> list[Any]:
     return facts[item] if isinstance(item, str) and item in facts else [_filled(item, facts)]
 
 
+def _any_of(validator: Any, branches: Any, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """jsonschema's own, but for the errors that it collects of each branch: see MAX_ERRORS."""
+    context: list[ValidationError] = []
+    for index, branch in enumerate(branches):
+        errors = list(islice(validator.descend(instance, branch, schema_path=index), MAX_ERRORS))
+        if not errors:
+            return
+        context += errors
+    yield ValidationError("fits none of the alternatives", context=context)
+
+
+_extended: Any = validators.extend  # jsonschema gives it no types
+_Validator = _extended(Draft202012Validator, {"anyOf": _any_of})
+
+
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(_whole(_documents()[f"{name}.json"]))
+def _validator(name: str) -> Any:  # jsonschema has no type for a validator
+    return _Validator(_whole(_documents()[f"{name}.json"]))
 
 
 def _whole(node: Any) -> Any:
@@ -88,11 +107,21 @@ def checked(name: str, fields: object) -> JsonObject:
     if not isinstance(fields, dict):
         raise InvalidRequest("The body must be a JSON object.")
     given = {key: value for key, value in fields.items() if value is not None}
-    errors = list(_validator(name).iter_errors(given))
+    errors = _errors(name, given)
     if errors:
         raise _refusal(min(errors, key=lambda e: (len(e.absolute_path), str(e.json_path))))
     defaults = {key: spec["default"] for key, spec in properties(name).items() if "default" in spec}
     return {**defaults, **given}
+
+
+def _errors(name: str, fields: JsonObject) -> list[ValidationError]:
+    """A size stands before what it bounds in the schema; nothing is looked at behind a wrong one."""
+    errors: list[ValidationError] = []
+    for error in _validator(name).iter_errors(fields):
+        errors.append(error)
+        if len(errors) == MAX_ERRORS or error.validator in ("maxItems", "maxProperties"):
+            break
+    return errors
 
 
 def properties(name: str) -> JsonObject:
@@ -159,6 +188,7 @@ def _sentence(error: ValidationError) -> str:
         "maximum": lambda: f"must be at most {limit}, not {given}",
         "minItems": lambda: f"must have at least {limit} item(s)",
         "maxItems": lambda: f"must have at most {limit} items",
+        "maxProperties": lambda: f"must have at most {limit} entries",
         "minLength": lambda: "must not be empty",
         "anyOf": lambda: f"must be {' or '.join(_alternatives(limit))}",
     }

@@ -34,6 +34,7 @@ def create_app(
     *,
     strict: bool = False,
     max_upload_bytes: int = 25 * MIB,
+    max_chat_bytes: int = 8 * MIB,
     audio_roots: tuple[Path, ...] = (),
 ) -> falcon.App[Request, Response]:
     """`strict`: see Answers. `audio_roots`: folders whose files requests may name."""
@@ -54,7 +55,7 @@ def create_app(
     app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
     admission = Admission()
-    chat = ChatCompletions(pool, catalog, answers, admission, max_bytes=max_upload_bytes)
+    chat = ChatCompletions(pool, catalog, answers, admission, max_bytes=max_chat_bytes)
     app.add_route("/v1/chat/completions", chat)
     speech = Transcriptions(
         pool, catalog, answers, admission, max_bytes=max_upload_bytes, audio_roots=audio_roots

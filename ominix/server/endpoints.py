@@ -10,14 +10,18 @@ from falcon import Request, Response, inspect
 from ominix.http.forms import MAX_FIELD_BYTES
 
 SMALL_BODY_BYTES = 64 << 10  # what asks for no work of a model: a name, perhaps a flag
+CHAT_PATH = "/v1/chat/completions"
 SMALL_PATHS = re.compile(r"/v1/models(/.*)?", re.DOTALL)
 FIELD = re.compile(r"\{(\w+)(:path)?\}")
 
 
 class Endpoints:
-    def __init__(self, app: falcon.App[Request, Response], max_upload_bytes: int) -> None:
+    def __init__(
+        self, app: falcon.App[Request, Response], max_upload_bytes: int, max_chat_bytes: int
+    ) -> None:
         # A form's other fields come on top of its file.
         self._max_bytes = max_upload_bytes + MAX_FIELD_BYTES
+        self._max_chat_bytes = max_chat_bytes
         self._routes = [
             (method.method, _pattern(route.path))
             for route in inspect.inspect_routes(app)
@@ -30,7 +34,9 @@ class Endpoints:
         if not any(method == known and pattern.fullmatch(path) for known, pattern in self._routes):
             return None
         is_small = method != "POST" or SMALL_PATHS.fullmatch(path)
-        return SMALL_BODY_BYTES if is_small else self._max_bytes
+        if is_small:
+            return SMALL_BODY_BYTES
+        return min(self._max_bytes, self._max_chat_bytes) if path == CHAT_PATH else self._max_bytes
 
 
 def _pattern(template: str) -> re.Pattern[str]:

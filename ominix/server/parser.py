@@ -150,7 +150,9 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
 
 def _too_large_error(limit_bytes: int) -> TooLarge:
-    return TooLarge(f"The body is larger than the limit of {limit_bytes} bytes.")
+    return TooLarge(
+        f"The body is larger than the limit of {limit_bytes} bytes: see --max-upload-mib, --max-chat-mib."
+    )
 
 
 def _too_large(limit_bytes: int | None) -> Refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import tempfile
+import time
 
 import pytest
 from falcon import Request, testing
@@ -151,3 +152,34 @@ def test_empty_fields_are_absent_ones_and_equal_ones_are_one():
 )
 def test_texts_become_what_their_schema_says(name, text, value):
     assert fields((name, text))[name] == value
+
+
+ZEROS = b"[" + b"0," * 30_000 + b"0]"
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([("keywords[]", ZEROS)] * 300, "more than 1048576 characters together"),
+        ([("keywords", ZEROS)], "more than 1000 values"),
+        ([("keywords[]", b"w")] * 400 + [("keywords", b"w," * 601)], "more than 1000 values"),
+        ([("include", b"logprobs," * 1001)], "more than 1000 values"),
+        ([(f"k{i}", b"x" * 60_000) for i in range(20)], "more than 1048576 characters together"),
+        ([("keywords[]", b'["\\ud800"]')], "half a surrogate pair"),
+        ([("chunking_strategy", b'{"type": "\\udfff"}')], "half a surrogate pair"),
+        ([("chunking_strategy[type]", b"server_vad")] + [(f"a{i}", b"") for i in range(600)], "512 parts"),
+    ],
+)
+def test_what_fields_may_cost_is_bounded(parts, sentence):
+    """300 fields of wide JSON took a minute; half a surrogate pair killed the speech worker."""
+    made = request([("file", b"x"), *parts], spooled=False)
+    begun = time.process_time()
+    with pytest.raises(InvalidRequest, match=sentence):
+        forms.read(made, "transcription_form", 32 << 20)
+    assert time.process_time() - begun < 0.5
+
+
+def test_brackets_that_are_no_json_stay_text():
+    made = request([("file", b"x"), ("chunking_strategy", b"{" * 500)], spooled=False)
+    with pytest.raises(InvalidRequest, match="'chunking_strategy' must be"):
+        forms.read(made, "transcription_form", MAX_BYTES)

@@ -66,7 +66,7 @@ class Site:
         self.resource = Resource()
         app = falcon.App()
         app.add_route("/quick", self.resource)
-        door = Door(Gate((), (), Origins(())), Origins(()), Endpoints(app, 10 << 20))
+        door = Door(Gate((), (), Origins(())), Origins(()), Endpoints(app, 10 << 20, 10 << 20))
         listener = socket.create_server(("127.0.0.1", 0))
         self.port = listener.getsockname()[1]
         self._map: dict = {}

@@ -15,7 +15,7 @@ from ominix.server.gate import Gate, Origins
 from ominix.server.parser import ABSURD_BYTES, Door, Parser
 
 CHAT = "/v1/chat/completions"
-LIMIT = 100_000
+LIMIT, CHAT_LIMIT = 100_000, 60_000
 
 
 class Resource:
@@ -30,7 +30,7 @@ def door(keys: tuple[str, ...] = ()) -> Door:
     for path in ("/", "/health", CHAT, "/v1/models/{model_id:path}", "/v1/audio/transcriptions"):
         app.add_route(path, Resource())
     gate = Gate(keys, (), Origins(()))
-    return Door(gate, Origins(()), Endpoints(app, LIMIT))
+    return Door(gate, Origins(()), Endpoints(app, LIMIT, CHAT_LIMIT))
 
 
 def parsed(data: bytes, piece: int = 8192, keys: tuple[str, ...] = ()) -> Parser:
@@ -144,8 +144,9 @@ def test_a_body_of_somebody_who_may_not_call_is_not_stored(headers, keys, expect
 @pytest.mark.parametrize(
     ("path", "length", "expected"),
     [
-        (CHAT, LIMIT, None),
-        (CHAT, 2 * LIMIT, 413),
+        (CHAT, CHAT_LIMIT, None),
+        (CHAT, CHAT_LIMIT + 1, 413),
+        ("/v1/audio/transcriptions", LIMIT, None),
         (CHAT, 10**15, 413),
         ("/v1/audio/transcriptions", 2 * LIMIT, 413),
         ("/v1/models/a/b/load", SMALL_BODY_BYTES, None),
@@ -165,7 +166,7 @@ def test_each_endpoint_has_its_limit(path, length, expected):
 def test_a_chunked_body_has_it_too():
     chunk = b"2710\r\n" + b"x" * 10_000 + b"\r\n"
     head = request(HOST, "Transfer-Encoding: chunked")
-    assert parsed(head + 9 * chunk + b"0\r\n\r\n").error is None
+    assert parsed(head + 5 * chunk + b"0\r\n\r\n").error is None
     parser = parsed(head + 40 * chunk)
     assert (code(parser), parser.is_body_left) == (413, True)
     assert len(parser.body_rcv) < 2 * LIMIT
