@@ -349,8 +349,8 @@ library/catalog.py: any model takes an unknown one's place [requests ids_of]
 library/lookup.py: an unknown model is not named as param [requests ids_of]
     return ModelNotFound(f"{reason} {self._here(ability)}", param="model")
     return ModelNotFound(f"{reason} {self._here(ability)}")
-library/checkpoint.py: a broken folder breaks the list [requests ids_of]
-    except (OSError, ValueError, RecursionError) as error:
+library/installed.py: a broken folder breaks the list [catalog fails_alone]
+    except Exception as error:  # a stranger's files: whatever they hold, they break their own entry alone
     except OSError as error:
 library/lookup.py: a path is an owner [catalog unknown_names]
     by_id.get(last) if OWNER.fullmatch(owner) else None

@@ -67,17 +67,20 @@ class Models:
     def on_delete_one(self, req: Request, resp: Response, model_id: str) -> None:
         """Takes exact names alone: a name that means any model is nothing to delete."""
         _check(model_id, "DELETE")
-        pending = self._pending_named(model_id)
-        found = pending["id"] if pending else self._deletable(model_id).id
+        found, folder_name = self._deletable(model_id)
         with self._pool.without(found):
-            self._downloads.delete(found)
+            self._downloads.delete(folder_name)
         self._answers.send(resp, "model_deleted", {"id": found, "object": "model", "deleted": True})
 
-    def _deletable(self, name: str) -> Model:
+    def _deletable(self, name: str) -> tuple[str, str]:
+        """Its id and its folder's name."""
+        pending = self._pending_named(name)
+        if pending:
+            return pending["id"], pending["id"]
         model = self._catalog.exact(name)
         if model.origin != INSTALLED:
             raise Conflict(f"The model '{model.id}' is built in: it stays.", code="model_built_in")
-        return model
+        return model.id, model.folder_name
 
     def on_post_one(self, req: Request, resp: Response, model_id: str) -> None:
         _check(model_id, "POST")

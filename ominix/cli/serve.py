@@ -17,6 +17,7 @@ from ominix.config import MIB, Config
 from ominix.errors import OminixError
 from ominix.families.table import recommended
 from ominix.http import access, schemas
+from ominix.library import removal
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
@@ -121,7 +122,7 @@ def run(
         embedded=EMBEDDED,
         scripted=config.scripted,
     )
-    Folders(config.home).sweep()
+    removal.sweep(Folders(config.home), Records(config.home))
     pool = _pool(config, catalog)
     server = _server(config, pool, catalog)
     try:

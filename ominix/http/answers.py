@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from ominix.http import schemas
 log = logging.getLogger("ominix.http")
 
 RETRY_SECONDS = 2
+MAX_DEPTH = 100  # levels of an answer that holds what JSON lacks
+MAX_BITS = 4096  # Python writes no integers of more than 4,300 digits
 MAX_SAMPLED_BYTES = 16 << 10  # about 30 ms of checking
 # Class -> status, OpenAI's error type. The first that fits counts.
 STATUSES: tuple[tuple[type[errors.OminixError], int, str], ...] = (
@@ -39,8 +42,30 @@ FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
 
 
 def json_bytes(value: object) -> bytes:
-    """Half a surrogate pair, which no UTF-8 holds, is written as JSON's own escape."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
+    """Never raises, whatever strangers' files and models have put into the value.
+
+    Half surrogates, which UTF-8 lacks, become JSON's escapes; numbers that JSON lacks become null.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (ValueError, TypeError, RecursionError):
+        text = json.dumps(_writable(value, MAX_DEPTH), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _writable(value: object, depth: int) -> object:
+    """What JSON can say of it. `depth`: how many levels more are looked at."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, int):
+        return value if value.bit_length() <= MAX_BITS else None
+    if isinstance(value, dict) and depth:
+        return {str(key): _writable(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and depth:
+        return [_writable(item, depth - 1) for item in value]
+    return f"<{type(value).__name__}>"
 
 
 def error_body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""What is in the models folder, what each model is able to do, and which one a name means.
+"""The models that are here, of whichever origin, and which one a name means.
 
-Reads config.json, file sizes and the records of downloads, never weights; which model is able to do what, the
-families know. A broken folder is listed with what is wrong with it, and breaks nothing else.
+`installed` reads the folders, the records say what was downloaded, the families who is able to do what.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +12,9 @@ from pathlib import Path
 from ominix.errors import Conflict, InvalidRequest, OminixError, Unavailable
 from ominix.families import scripted as test_models
 from ominix.families import table
-from ominix.families.family import TASKS, UNKNOWN, Family
+from ominix.families.family import TASKS
 from ominix.families.table import KNOWN, Families
-from ominix.library import checkpoint
+from ominix.library.installed import Installed
 from ominix.library.lookup import Lookup
 from ominix.library.model import BUILT_IN, INSTALLED, SCRIPTED, Model, printable
 from ominix.library.records import DownloadRecord, Records
@@ -27,7 +25,7 @@ EMBEDDED = tuple(Path(__file__).parents[1] / "embedded" / name for name in KNOWN
 
 
 class Catalog:
-    """A view of `folder`, read anew on each call: models come and go while the server runs."""
+    """A view of `folder` as it is at each call: models come and go while the server runs."""
 
     def __init__(
         self,
@@ -44,59 +42,47 @@ class Catalog:
         self._families = families.with_more(test_models.FAMILIES) if scripted else families
         self._aliases = aliases or {}
         self._records = records
-        self._embedded = [self._built_in(path) for path in embedded]
-        self._scripted = [
+        self._installed = Installed(folder, self._families)
+        self._others = [_built_in(path, self._families) for path in embedded]
+        self._others += [
             Model(name, Path(path), family, SCRIPTED, owned_by="ominix")
             for name, (family, path) in (test_models.MODELS.items() if scripted else ())
         ]
 
     def models(self) -> list[Model]:
         records = self._known()
-        found = [self._read(path, records.get(path.name)) for path in _folders(self.folder)]
+        found = [_with(records.get(model.folder_name), model) for model in self._installed.models()]
         there = {model.id for model in found}
-        found += [model for model in self._embedded if model.id not in there]
-        return found + self._scripted
+        return found + [model for model in self._others if model.id not in there]
 
-    def _known(self) -> dict[str, DownloadRecord]:
+    def _known(self) -> Mapping[str, DownloadRecord]:
         return self._records.all() if self._records else {}
-
-    def _read(self, path: Path, record: DownloadRecord | None) -> Model:
-        found = checkpoint.read(path)
-        family = self._families.claiming(found.config)
-        return Model(
-            printable(path.name),
-            path,
-            family,
-            owned_by=record.repo_id.partition("/")[0] if record else "local",
-            created=found.created,
-            size_bytes=found.size_bytes,
-            quantization=found.quantization,
-            repo_id=record.repo_id if record else None,
-            downloaded_at=str(record.downloaded_at) if record and record.downloaded_at else None,
-            trouble=_name_trouble(path.name) or found.trouble or _family_trouble(family, found.config),
-            note=family.note,
-        )
-
-    def _built_in(self, path: Path) -> Model:
-        model = self._read(path, None)
-        notes = (self._families.built_in.get(path.name), model.note)
-        return replace(model, origin=BUILT_IN, owned_by="ominix", note="; ".join(filter(None, notes)) or None)
 
     def get(self, name: str, ability: str = "") -> Model:
         """The model that `name` means: an id, an alias, a repository, or a kind of model (see lookup).
 
         `ability`: what is asked of it. Raises ModelNotFound; Unavailable while it is being downloaded.
         """
+        model = self._by_id(name)
+        if model is not None:
+            return model
         lookup = self._lookup()
         model = lookup.find(name, ability)
         if model is None:
             raise self._downloading(name) or lookup.absent(name, ability)
         return model
 
+    def _by_id(self, name: str) -> Model | None:
+        """As `Lookup` finds first, without a look at the other folders: there may be thousands."""
+        folder = self._installed.folders().get(name)
+        if folder is not None:
+            return _with(self._known().get(folder.name), self._installed.model(folder))
+        return next((model for model in self._others if model.id == name), None)
+
     def exact(self, name: str) -> Model:
         """As `get`, without the names that mean a kind of model: for what cannot be undone."""
         lookup = self._lookup()
-        model = lookup.exact(name)
+        model = lookup.exact(printable(name))
         if model is None:
             raise self._downloading(name) or lookup.absent(name)
         return model
@@ -190,6 +176,24 @@ class Catalog:
         )
 
 
+def _built_in(folder: Path, families: Families) -> Model:
+    model = Installed(folder.parent, families).model(folder)
+    notes = (families.built_in.get(folder.name), model.note)
+    return replace(model, origin=BUILT_IN, owned_by="ominix", note="; ".join(filter(None, notes)) or None)
+
+
+def _with(record: DownloadRecord | None, model: Model) -> Model:
+    """The model and what its download has left."""
+    if record is None:
+        return model
+    return replace(
+        model,
+        owned_by=record.repo_id.partition("/")[0],
+        repo_id=record.repo_id,
+        downloaded_at=str(record.downloaded_at) if record.downloaded_at else None,
+    )
+
+
 def _fits(helper: Model, model: Model) -> bool:
     """Built-in helpers know nothing but the built-in models' words; scripted models keep to themselves."""
     installed = helper.origin == INSTALLED and model.origin != SCRIPTED
@@ -198,29 +202,3 @@ def _fits(helper: Model, model: Model) -> bool:
 
 def _article(task: str) -> str:
     return f"{'an' if task[0] in 'aeiou' else 'a'} {task}"
-
-
-def _folders(folder: Path) -> list[Path]:
-    """Those that can be looked at; links count as what they lead to."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(Path(e.path) for e in entries if not e.name.startswith(".") and _is_folder(e))
-    except OSError:
-        return []
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to what cannot be looked at
-        return False
-
-
-def _name_trouble(name: str) -> str | None:
-    return None if printable(name) == name else "its folder's name is not UTF-8; rename it"
-
-
-def _family_trouble(family: Family, config: dict[str, object]) -> str | None:
-    if family is not UNKNOWN:
-        return None
-    return f"its model_type {config.get('model_type')!r:.40} is not supported"

@@ -1,6 +1,6 @@
 """A model's folder as it lies on the disk: its config.json and the sizes of its files; never its weights.
 
-Every request reads every folder, so a config.json is parsed once and again only when it has changed.
+A stranger's folder: it may hold anything, and as much of it as a disk takes. So all that is read has a bound.
 """
 
 from __future__ import annotations
@@ -8,21 +8,28 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ominix.library import small_file
+
 MAX_CONFIG_BYTES = 4 << 20
+MAX_FILES = 10_000  # a repository of models has a few dozen
+MAX_WEIGHT_FILES = 1_000
+MAX_BITS, MAX_GROUP_SIZE = 64, 1 << 20
+CONFIG = "config.json"
 WEIGHTS = ("weights.npz", "model.bin")  # beside *.safetensors; few families read them
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    config: dict[str, Any]  # not to be changed; {} when it cannot be read
+    config: Mapping[str, Any]  # {} when it cannot be read
     size_bytes: int
     created: int  # seconds since the epoch
     trouble: str | None  # what is wrong with the folder
+    newest: str  # the file that changed last; "" for none
 
     @property
     def quantization(self) -> tuple[int, int] | None:
@@ -31,46 +38,78 @@ class Checkpoint:
         if not isinstance(found, dict):
             return None
         bits, group_size = found.get("bits"), found.get("group_size")
-        return (bits, group_size) if type(bits) is int and type(group_size) is int else None  # True is an int
+        if type(bits) is not int or type(group_size) is not int:  # True is an int
+            return None
+        return (bits, group_size) if 0 < bits <= MAX_BITS and 0 < group_size <= MAX_GROUP_SIZE else None
+
+
+class _Trouble(Exception):
+    """What is wrong, for people."""
 
 
 def read(path: Path) -> Checkpoint:
-    files, config = _files(path), {}
+    config: Mapping[str, Any] = {}
+    files: dict[str, os.stat_result] = {}
+    trouble = None
     try:
-        config = _config(path / "config.json", files.get("config.json"))
-        weights = any(name.endswith(".safetensors") or name in WEIGHTS for name in files)
-        trouble = None if weights else "it has no .safetensors files"
-    except (OSError, ValueError, RecursionError) as error:
-        trouble = f"its config.json cannot be read ({type(error).__name__})"  # the error would name its path
-    return Checkpoint(config, sum(found.st_size for found in files.values()), _created(path), trouble)
+        files = _files(path)
+        config = _config(path / CONFIG)
+        _check_weights(files)
+    except _Trouble as error:
+        trouble = str(error)
+    size_bytes = sum(found.st_size for found in files.values())
+    newest = max(files, key=lambda name: files[name].st_ctime_ns, default="")
+    return Checkpoint(config, size_bytes, _created(path), trouble, newest)
 
 
 def _files(path: Path) -> dict[str, os.stat_result]:
     """By name, links resolved; without what cannot be looked at."""
     found = {}
-    with contextlib.suppress(OSError), os.scandir(path) as entries:
-        for entry in entries:
-            with contextlib.suppress(OSError):
-                if entry.is_file():
-                    found[entry.name] = entry.stat()
+    try:
+        with os.scandir(path) as entries:
+            for count, entry in enumerate(entries):
+                if count >= MAX_FILES:
+                    raise _Trouble(f"it holds more than {MAX_FILES:,} files")
+                with contextlib.suppress(OSError):
+                    if entry.is_file():
+                        found[entry.name] = entry.stat()
+    except OSError as error:
+        raise _Trouble(f"its folder cannot be read ({_reason(error)})") from None
     return found
 
 
-def _config(file: Path, found: os.stat_result | None) -> dict[str, Any]:
-    if found is None:
-        raise FileNotFoundError
-    if found.st_size > MAX_CONFIG_BYTES:
-        raise ValueError("config.json is too large")
-    return _parsed(file, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-@lru_cache(maxsize=256)
-def _parsed(file: Path, *version: int) -> dict[str, Any]:
-    """`version`: what differs when the file's content does."""
-    config = json.loads(file.read_text("utf-8"))
+def _config(file: Path) -> Mapping[str, Any]:
+    try:
+        config = _parsed(small_file.read(file, MAX_CONFIG_BYTES))
+    except FileNotFoundError:
+        raise _Trouble("it has no config.json") from None
+    except OSError as error:
+        raise _Trouble(f"its config.json cannot be read ({_reason(error)})") from None
+    except ValueError as error:
+        raise _Trouble(f"its config.json {error}") from None
     if not isinstance(config, dict):
-        raise ValueError("config.json is not an object")
+        raise _Trouble("its config.json is not a JSON object")
     return config
+
+
+def _parsed(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        raise ValueError("cannot be read as JSON") from None
+
+
+def _check_weights(files: Mapping[str, os.stat_result]) -> None:
+    count = sum(name.endswith(".safetensors") or name in WEIGHTS for name in files)
+    if not count:
+        raise _Trouble("it has no .safetensors files")
+    if count > MAX_WEIGHT_FILES:
+        raise _Trouble(f"it has more than {MAX_WEIGHT_FILES:,} files of weights")
+
+
+def _reason(error: OSError) -> str:
+    """Without the path, which clients are not to learn."""
+    return error.strerror or type(error).__name__
 
 
 def _created(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 In: the lines of JSON that it prints, see `fetch/download`. Out: updates, to its end. It ends with its parent,
 since its standard input closes then, and may be killed at any moment: what it has fetched stays.
+`Fetcher` is what `downloads` needs of it, so that a simulation can be one.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from ominix import python_child
 
@@ -27,6 +30,16 @@ class ChildUpdate:
     total_bytes: int | None = None
     reason: str | None = None
     message: str | None = None
+
+
+class Fetcher(Protocol):
+    """A child that has been started."""
+
+    def follow(self, on_update: Callable[[ChildUpdate], None], on_end: Callable[[int], None]) -> None:
+        """Call the one with each update, then the other with the exit status, from another thread."""
+        ...
+
+    def end(self) -> None: ...
 
 
 class Child:
@@ -52,6 +65,14 @@ class Child:
                 yield ChildUpdate(**json.loads(line))
             except (ValueError, TypeError):  # cut off by a kill
                 return
+
+    def follow(self, on_update: Callable[[ChildUpdate], None], on_end: Callable[[int], None]) -> None:
+        threading.Thread(target=self._follow, args=(on_update, on_end), daemon=True).start()
+
+    def _follow(self, on_update: Callable[[ChildUpdate], None], on_end: Callable[[int], None]) -> None:
+        for update in self.updates():
+            on_update(update)
+        on_end(self.wait())
 
     def end(self) -> None:
         """Kill it, if it lives, and wait. What it has fetched stays."""

@@ -10,22 +10,25 @@ In: names of repositories. Out: how each download stands. What lasts is in the r
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ominix.errors import Busy, Conflict, ModelNotFound, Unavailable
-from ominix.library.child import Child, ChildUpdate
+from ominix.library import removal
+from ominix.library.child import Child, Fetcher
 from ominix.library.folders import Folders
 from ominix.library.names import checked_repo_id, id_for
 from ominix.library.progress import Download, Running
 from ominix.library.records import DownloadRecord, Records
+from ominix.library.removal import DOWNLOADING
 
 MAX_RUNNING = 2  # more only share the line
 MAX_WAITING = 32
 ENDING_SECONDS = 10.0  # the longest wait for a child that is ending
-DOWNLOADING = "model_downloading"
 
 log = logging.getLogger("ominix.library")
 
@@ -33,10 +36,21 @@ log = logging.getLogger("ominix.library")
 class Downloads:
     """Thread-safe."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        records: Records | None = None,
+        spawn: Callable[[Path, str, str], Fetcher] = Child,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._home = home
-        self._records = Records(home)
+        self._records = records or Records(home)
         self._folders = Folders(home)
+        self._spawn = spawn
+        self._clock = clock
+        self._pause = pause
         self._running: dict[str, Running] = {}  # in the order they were asked for
         # Guards _running and _closed. Starting a child under it takes milliseconds; nothing is waited for.
         self._lock = threading.Lock()
@@ -47,18 +61,44 @@ class Downloads:
 
         Raises InvalidRequest, Conflict if it is here, Busy, Unavailable.
         """
-        model_id = self._reserve(checked_repo_id(repo_id))
-        while not self._enqueue(model_id, repo_id):
+        checked_repo_id(repo_id)
+        while True:
+            model_id, is_accepted = self._accept(repo_id)
+            if is_accepted:
+                break
             self._await_end(model_id)
+        with self._lock:
+            self._start_next()
         return model_id
+
+    def _accept(self, repo_id: str) -> tuple[str, bool]:
+        """Its id; False while an earlier one of the same id is ending.
+
+        There is room before there is a record: a refused download leaves none.
+        """
+        model_id = ""
+        queued = dict(self._running)
+        try:
+            with self._records.changing() as records:
+                model_id = self._id_of_new(repo_id, records)
+                if not self._enqueue(model_id, repo_id):
+                    return model_id, False
+                removal.prune(records, self._folders, running=self._running)
+                records[model_id] = _begun(records.get(model_id), repo_id)
+        except OSError:  # the record could not be written
+            with self._lock:
+                if model_id not in queued:
+                    self._running.pop(model_id, None)
+            raise
+        return model_id, True
 
     def _await_end(self, model_id: str) -> None:
         """Wait while a download is ending: its child has sent its last update or is being cancelled."""
-        deadline = time.monotonic() + ENDING_SECONDS
+        deadline = self._clock() + ENDING_SECONDS
         while (running := self._running.get(model_id)) is not None and running.ending:
-            if time.monotonic() > deadline:
+            if self._clock() > deadline:
                 raise Busy(f"the last download of '{model_id}' has not ended yet; try again")
-            time.sleep(0.01)
+            self._pause(0.01)
 
     def _enqueue(self, model_id: str, repo_id: str) -> bool:
         """False while an earlier one of the same id is ending."""
@@ -72,21 +112,16 @@ class Downloads:
                 if len(self._running) >= MAX_RUNNING + MAX_WAITING:
                     raise Busy(f"{len(self._running)} downloads are waiting; try again later")
                 self._running[model_id] = Running(model_id, repo_id)
-                self._start_next()
             return True
 
-    def _reserve(self, repo_id: str) -> str:
-        with self._records.changing() as records:
-            model_id = id_for(repo_id, records, self._folders)
-            if self._folders.final(model_id).exists():
-                raise Conflict(
-                    f"The model '{model_id}' is here already; DELETE /v1/models/{model_id} first "
-                    "to download it anew.",
-                    code="model_already_exists",
-                )
-            known = records.get(model_id)
-            total = known.total_bytes if known and known.repo_id == repo_id else None
-            records[model_id] = DownloadRecord(repo_id, "downloading", total_bytes=total)
+    def _id_of_new(self, repo_id: str, records: dict[str, DownloadRecord]) -> str:
+        model_id = id_for(repo_id, records, self._folders)
+        if self._folders.final(model_id).exists():
+            raise Conflict(
+                f"The model '{model_id}' is here already; DELETE /v1/models/{model_id} first "
+                "to download it anew.",
+                code="model_already_exists",
+            )
         return model_id
 
     def _start_next(self) -> None:
@@ -95,26 +130,28 @@ class Downloads:
         for running in self._running.values():
             if running.child is None and not running.ending and active < MAX_RUNNING:
                 active += 1
-                running.child = Child(self._home, running.id, running.repo_id)
-                arguments = (running, running.child)
-                threading.Thread(target=self._follow, args=arguments, daemon=True).start()
+                running.child = self._spawn(self._home, running.id, running.repo_id)
+                running.child.follow(running.apply, functools.partial(self._on_end, running))
 
-    def _follow(self, running: Running, child: Child) -> None:
-        last = ChildUpdate("downloading")
-        for last in child.updates():
-            running.apply(last)
-        status = child.wait()
+    def _on_end(self, running: Running, status: int) -> None:
+        last = running.last_update
         if status > 0 and last.state != "failed" and not self._closed:
             message = "The download stopped unexpectedly; the server's log says why. Ask for it again."
-            self._records.put(
-                running.id, repo_id=running.repo_id, state="failed", reason="internal", message=message
-            )
+            self._record_failure(running, message)
         log.info("%s: download ended: %s", running.id, last.message or last.state)
         with self._lock:
             if not running.cancelled:
                 del self._running[running.id]
             if not self._closed:
                 self._start_next()
+
+    def _record_failure(self, running: Running, message: str) -> None:
+        try:
+            self._records.put(
+                running.id, repo_id=running.repo_id, state="failed", reason="internal", message=message
+            )
+        except (OSError, Unavailable) as error:  # the next download must begin all the same
+            log.error("%s: its failure could not be recorded: %s", running.id, error)
 
     def all(self) -> list[Download]:
         """Those that run, those that ended some other way than well, and models that were downloaded."""
@@ -188,7 +225,9 @@ class Downloads:
                 raise Conflict(f"Another process downloads '{download.id}'; stop it there.", code=DOWNLOADING)
             if keep_partial:
                 total = download.bytes_total
-                records[download.id] = DownloadRecord(download.repo_id, "cancelled", total_bytes=total)
+                records[download.id] = DownloadRecord(
+                    download.repo_id, "cancelled", total_bytes=total, changed_at=int(time.time())
+                )
             else:
                 left = self._folders.retire_partial(download.id)
                 records.pop(download.id, None)
@@ -198,8 +237,8 @@ class Downloads:
         """Delete a model that no worker has. Raises ModelNotFound, Conflict."""
         self._await_end(model_id)
         if model_id in self._running:
-            raise _downloading(model_id)
-        delete(model_id, self._folders, self._records)
+            raise removal.is_coming(model_id)
+        removal.delete(model_id, self._folders, self._records)
 
     def close(self) -> None:
         """End every child. What they have fetched stays: the next download of the same model resumes it."""
@@ -211,27 +250,9 @@ class Downloads:
                 child.end()
 
 
-def delete(model_id: str, folders: Folders, records: Records) -> None:
-    """Delete a model, or what a failed download has left. Raises ModelNotFound, Conflict."""
-    with records.changing() as known:
-        if folders.in_progress(model_id):
-            raise _downloading(model_id)
-        if folders.final(model_id).is_dir():
-            left: Path | None = folders.retire(model_id)
-        elif model_id in known:
-            left = folders.retire_partial(model_id)
-        else:
-            raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
-        known.pop(model_id, None)
-    folders.remove(left)
-
-
-def _downloading(model_id: str) -> Conflict:
-    return Conflict(
-        f"The model '{model_id}' is being downloaded; "
-        f"stop that first (DELETE /v1/models/downloads/{model_id}).",
-        code=DOWNLOADING,
-    )
+def _begun(known: DownloadRecord | None, repo_id: str) -> DownloadRecord:
+    total = known.total_bytes if known and known.repo_id == repo_id else None
+    return DownloadRecord(repo_id, "downloading", total_bytes=total, changed_at=int(time.time()))
 
 
 def _state(record: DownloadRecord, is_here: bool, in_progress: bool) -> str:

@@ -6,6 +6,7 @@ nothing of the hub or of HTTP.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -36,6 +37,10 @@ class Folders:
     def names_in_use(self) -> set[str]:
         """Names in use, in small letters: some disks do not tell them from large ones."""
         return {entry.name.lower() for folder in (self.models, self._downloads) for entry in _entries(folder)}
+
+    def holds(self, model_id: str) -> bool:
+        """Whether anything of it is on the disk."""
+        return self.final(model_id).is_dir() or self.partial(model_id).is_dir()
 
     def in_progress(self, model_id: str) -> bool:
         """Whether a living process downloads it."""
@@ -120,8 +125,9 @@ def _size(entry: os.DirEntry[str]) -> int:
 
 
 def _remove(path: Path) -> None:
-    """Never follows a link; two processes may remove the same."""
+    """Never follows a link; two processes may remove the same. What may not be removed stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.unlink()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from ominix.wire.control import EngineSpec, Loadable
 
 INSTALLED, BUILT_IN, SCRIPTED = "installed", "built in", "scripted"  # where a model comes from
 PLAIN_BITS = 16  # a weight's that is not quantized
+UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # categories: control characters, bytes that are no UTF-8, line ends
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,23 @@ class Model:
         return Loadable(self.id, self.size_bytes, spec)
 
     @property
+    def folder_name(self) -> str:
+        """What stands on the disk; the id is how it can be written."""
+        return self.path.name
+
+    @property
     def shown_path(self) -> str:
-        """The path as text that can be printed and sent: names on the disk may be any bytes."""
-        return printable(self.path)
+        """The path as text that can be printed and sent."""
+        return printable(str(self.path))
 
 
-def printable(name: str | Path) -> str:
-    return os.fsencode(name).decode("utf-8", "replace")
+def printable(name: str) -> str:
+    """With escapes for what no terminal and no URL should be given: names on the disk may be any bytes."""
+    return "".join(c if unicodedata.category(c) not in UNWRITABLE else _escaped(c) for c in name)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how Python writes a byte of a file's name that is no UTF-8
+        code -= 0xDC00
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

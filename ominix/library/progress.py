@@ -9,7 +9,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from ominix.library.child import Child, ChildUpdate
+from ominix.library.child import ChildUpdate, Fetcher
 
 SPEED_SECONDS = 5.0  # the speed is the mean over so long
 
@@ -35,13 +35,15 @@ class Running:
     def __init__(self, model_id: str, repo_id: str) -> None:
         self.id = model_id
         self.repo_id = repo_id
-        self.child: Child | None = None  # None: waits for its turn
+        self.child: Fetcher | None = None  # None: waits for its turn
         self.cancelled = False  # whoever does it removes the entry
         self.ending = False  # cancelled, or the child has sent its last update
-        self._last = ChildUpdate("queued")
+        self.last_update = ChildUpdate("queued")
+        self._last = self.last_update  # but for the one that ends it
         self._marks: deque[tuple[float, int]] = deque(maxlen=64)
 
     def apply(self, update: ChildUpdate) -> None:
+        self.last_update = update
         if update.state in ("ready", "failed"):  # seen by all once it has gone, from the records
             self.ending = True
             return

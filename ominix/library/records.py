@@ -1,7 +1,8 @@
 """What is known of a model beside its files: OMINIX_HOME/config.json.
 
 The file is always replaced whole, under a lock: whoever reads it finds one version or the next, also
-after a kill at any moment. A damaged file is set aside. Knows nothing of the hub, processes or HTTP.
+after a kill at any moment. A damaged file is set aside, an entry that makes no sense is passed over: people
+edit it. Knows nothing of the hub, processes or HTTP.
 """
 
 from __future__ import annotations
@@ -12,21 +13,28 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ominix import locks
 from ominix.errors import Unavailable
+from ominix.library import small_file
+from ominix.library.folder_cache import FolderCache
 
 LOCK_SECONDS = 10.0  # the longest wait for another writer, which needs milliseconds
 STATES = ("downloading", "cancelled", "failed", "ready")
+MAX_FILE_BYTES = 16 << 20
+MAX_NAME_BYTES = 255  # of a folder, on every disk
+MAX_TEXT = 1000  # letters
+MAX_NUMBER = 1 << 62
 _KINDS = {
     "repo_id": str,
     "state": str,
     "revision": str,
     "downloaded_at": int,
+    "changed_at": int,
     "total_bytes": int,
     "reason": str,
     "message": str,
@@ -43,6 +51,7 @@ class DownloadRecord:
     state: str
     revision: str | None = None  # the commit
     downloaded_at: int | None = None
+    changed_at: int | None = None  # when its state last changed
     total_bytes: int | None = None  # of the files that are wanted; None: not known yet
     reason: str | None = None  # why it failed, as a word for programs
     message: str | None = None  # the same for people
@@ -51,19 +60,34 @@ class DownloadRecord:
 class Records:
     """The records by model id. Safe between threads and processes."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        lock_seconds: float = LOCK_SECONDS,
+        write: Callable[[Path, bytes], None] | None = None,
+    ) -> None:
+        """`write`: makes a file that lasts out of bytes; a test has disks that are full."""
         self._home = home
+        self._lock_seconds = lock_seconds
+        self._write = write or write_whole
         self._file = home / "config.json"
+        self._read = FolderCache(self._read_from)
 
-    def all(self) -> dict[str, DownloadRecord]:
+    def all(self) -> Mapping[str, DownloadRecord]:
         """Every record that can be understood; {} if there is none."""
+        return self._read.get(self._home)
+
+    def _read_from(self, home: Path) -> tuple[dict[str, DownloadRecord], str]:
+        """For the cache."""
         try:
-            return _records(_parsed(self._file.read_bytes()))
+            return _records(_parsed(small_file.read(self._file, MAX_FILE_BYTES))), ""
         except OSError:  # none yet, or none that may be read
-            return {}
+            return {}, ""
         except ValueError:
-            with self.changing() as records:
-                return dict(records)
+            with contextlib.suppress(OSError, Unavailable), self.changing() as records:  # sets it aside
+                return dict(records), ""
+            return {}, ""
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[dict[str, DownloadRecord]]:
@@ -73,14 +97,14 @@ class Records:
         """
         self._home.mkdir(parents=True, exist_ok=True)
         try:
-            with locks.held(self._home, seconds=LOCK_SECONDS):
+            with locks.held(self._home, seconds=self._lock_seconds):
                 document = self._document()
                 records = _records(document)
                 before = dict(records)
                 yield records
                 if records != before:
                     models = {name: _fields(record) for name, record in records.items()}
-                    self._replace({**document, "models": models})
+                    self._write(self._file, json.dumps({**document, "models": models}, indent=2).encode())
         except locks.Held:
             raise Unavailable(f"{self._file.name} is locked by another process; try again") from None
 
@@ -88,6 +112,9 @@ class Records:
         """Set these fields of a record; `repo_id` and `state` are needed for a new one."""
         with self.changing() as records:
             old = records.get(model_id)
+            fields["changed_at"] = int(time.time())
+            if fields.get("message"):
+                fields["message"] = fields["message"][:MAX_TEXT]
             records[model_id] = dataclasses.replace(old, **fields) if old else DownloadRecord(**fields)
 
     def drop(self, model_id: str) -> None:
@@ -96,7 +123,7 @@ class Records:
 
     def _document(self) -> dict[str, Any]:
         try:
-            return _parsed(self._file.read_bytes())
+            return _parsed(small_file.read(self._file, MAX_FILE_BYTES))
         except FileNotFoundError:
             return {}
         except ValueError as error:
@@ -105,14 +132,16 @@ class Records:
             log.warning("config.json is damaged (%s): set aside as %s", error, aside.name)
             return {}
 
-    def _replace(self, document: dict[str, Any]) -> None:
-        fresh = self._home / ".config.json.new"  # one name: what a kill leaves is overwritten
-        with fresh.open("w") as file:
-            json.dump(document, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(self._file)
-        sync_folder(self._home)
+
+def write_whole(path: Path, data: bytes) -> None:
+    """The file as it was or as it shall be, also after a kill or a power cut."""
+    fresh = path.with_name(f".{path.name}.new")  # one name: what a kill leaves is overwritten
+    with fresh.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -136,8 +165,14 @@ def _parsed(data: bytes) -> dict[str, Any]:
 
 
 def _records(document: dict[str, Any]) -> dict[str, DownloadRecord]:
-    found = {name: _record(fields) for name, fields in document.get("models", {}).items()}
+    found = {name: _record(fields) for name, fields in document.get("models", {}).items() if _is_name(name)}
     return {name: record for name, record in found.items() if record is not None}
+
+
+def _is_name(name: str) -> bool:
+    """Whether a folder can have it."""
+    size = len(name.encode("utf-8", "replace"))
+    return 0 < size <= MAX_NAME_BYTES and name[0] != "." and "/" not in name and _is_text(name)
 
 
 def _record(fields: object) -> DownloadRecord | None:
@@ -145,8 +180,17 @@ def _record(fields: object) -> DownloadRecord | None:
     if not isinstance(fields, dict) or fields.get("state") not in STATES:
         return None
     known = {key: value for key, value in fields.items() if key in _KINDS and value is not None}
-    sane = all(type(value) is _KINDS[key] for key, value in known.items())
+    sane = all(type(value) is _KINDS[key] and _is_sane(value) for key, value in known.items())
     return DownloadRecord(**known) if sane and known.get("repo_id") else None
+
+
+def _is_sane(value: object) -> bool:
+    return _is_text(value) if isinstance(value, str) else isinstance(value, int) and 0 <= value <= MAX_NUMBER
+
+
+def _is_text(value: str) -> bool:
+    """Short, and writable: without half surrogates."""
+    return len(value) <= MAX_TEXT and not any(0xD800 <= ord(c) <= 0xDFFF or c == "\0" for c in value)
 
 
 def _fields(record: DownloadRecord) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import falcon
 import pytest
 
@@ -45,3 +47,28 @@ def test_each_schema_has_its_own_sample(caplog):
 def test_a_large_answer_is_not_in_the_sample(caplog):
     sent(Answers(strict=False, sample_every=1), LARGE)
     assert not caplog.text
+
+
+DEEP: list = []
+for _ in range(100_000):
+    DEEP = [DEEP]
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ({"a": "\ud800", "\udcff": 1}, {"a": "\ud800", "\udcff": 1}),
+        ([1.5, float("nan"), float("inf"), -float("inf")], [1.5, None, None, None]),
+        ([10**300, 10**5000], [10**300, None]),
+        ({"a": [{"b": (1, {2: float("nan")})}]}, {"a": [{"b": [1, {"2": None}]}]}),
+        ([object(), {1, 2}, True, None], ["<object>", "<set>", True, None]),
+        ("日本 \u2028 \0", "日本 \u2028 \0"),
+    ],
+)
+def test_json_is_written_of_whatever_there_is(value, read):
+    """The name of a folder that was no UTF-8 made every list of models, and every 404, a 500."""
+    assert json.loads(answers.json_bytes(value)) == read
+
+
+def test_a_value_without_end_is_written_to_a_depth():
+    assert len(answers.json_bytes(DEEP)) < 1000

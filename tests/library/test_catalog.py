@@ -10,10 +10,12 @@ import pytest
 from ominix.api.models import model_object
 from ominix.errors import Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.families.family import Family
-from ominix.families.table import KNOWN
+from ominix.families.table import FAMILIES, KNOWN, Families
 from ominix.http import schemas
 from ominix.http.answers import json_bytes
+from ominix.library import checkpoint, removal
 from ominix.library.catalog import Catalog
+from ominix.library.folders import Folders
 from ominix.library.model import Model
 from ominix.library.records import Records
 from ominix.wire.jobs import Helper
@@ -255,28 +257,108 @@ BROKEN = {
     "zero-type": '{"model_type": "llama\\u0000"}',
     "half-pair": '{"model_type": "\\ud800"}',
     "true-bits": '{"model_type": 5, "quantization": {"bits": true, "group_size": 64}}',
+    "long-bits": '{"model_type": "\\ud800", "quantization": {"bits": 1%s, "group_size": 64}}' % ("0" * 4000),
+    "nan": '{"model_type": NaN}',
+    "digits": '{"model_type": 1%s}' % ("0" * 5000),
+    "not-utf8": b'{"model_type": "\xff"}',
+    "nul": b"\0" * 1000,
+    "large": b"[" + b" " * (5 << 20) + b"]",
 }
 
 
-@pytest.mark.contract("models.broken-folder")
-def test_a_broken_folder_fails_alone(folder):
-    """A model type of 300 letters, or a link to a name that long, made the whole list empty or a 500."""
+@pytest.fixture
+def broken(folder):
+    """Beside good models, folders as no one would make them."""
     for name, config in BROKEN.items():
         (folder / name).mkdir()
-        (folder / name / "config.json").write_text(config)
+        (folder / name / "config.json").write_bytes(config if isinstance(config, bytes) else config.encode())
         (folder / name / "model.safetensors").write_bytes(b"12345")
     (folder / "folder-config" / "config.json").mkdir(parents=True)
+    for name, target in (
+        ("pipe-config", None),
+        ("device-config", "/dev/zero"),
+        ("loop-config", "config.json"),
+    ):
+        (folder / name).mkdir()
+        (folder / name / "model.safetensors").write_bytes(b"12345")
+        config = folder / name / "config.json"
+        config.symlink_to(target) if target else os.mkfifo(config)
     Path(os.fsdecode(os.fsencode(folder) + b"/not-utf8-\xff")).mkdir()
+    (folder / "line\nend").mkdir()
     (folder / "long-link").symlink_to("x" * 300)
     (folder / "loop").symlink_to("loop")
     (folder / "old").mkdir()
     os.utime(folder / "old", (-5, -5))
-    catalog = Catalog(folder)
+    return folder
+
+
+UNWRITABLE = {"not-utf8-\\xff": os.fsdecode(b"not-utf8-\xff"), "line\\x0aend": "line\nend"}
+
+
+@pytest.mark.contract("models.broken-folder")
+def test_a_broken_folder_fails_alone(broken):
+    """A model type of 300 letters, or a link to a name that long, made the whole list empty or a 500."""
+    catalog = Catalog(broken)
     models = {model.id: model for model in catalog.models()}
     assert catalog.able("llama", "chat").id == "llama"
-    for name in (*BROKEN, "folder-config", "not-utf8-\ufffd", "old"):
-        assert models[name].trouble, name
-        assert len(models[name].trouble) < 150
+    configs = ("folder-config", "pipe-config", "device-config", "loop-config")
+    for name in (*BROKEN, *configs, *UNWRITABLE, "old"):
+        trouble = models[name].trouble
+        assert trouble, name
+        assert len(trouble) < 150
+        with pytest.raises(InvalidRequest, match="cannot be served"):
+            catalog.able(name, "chat") if models[name].abilities else catalog.servable(models[name])
         body = model_object(models[name], loaded=False)
         assert schemas.mismatch("model", body) is None
-        json_bytes(body)
+        assert json.loads(json_bytes(body))["id"] == name
+
+
+def test_whatever_fails_while_a_folder_is_read_breaks_its_own_entry(folder):
+    class Careless(Family):
+        def claims(self, config):
+            return bool(config["model_type"] + "")  # a KeyError, a TypeError
+
+    catalog = Catalog(folder, families=KNOWN.with_more([Careless(frozenset({"chat"}))]))
+    models = {model.id: model for model in catalog.models()}
+    assert models["llama"].trouble is None
+    assert models["typeless"].trouble == "it cannot be read (KeyError)"
+
+
+@pytest.mark.parametrize("name", UNWRITABLE)
+def test_what_has_a_name_that_cannot_be_written_can_be_deleted(broken, tmp_path, name):
+    catalog, folders = Catalog(broken), Folders(tmp_path / "home")
+    for asked in (name, UNWRITABLE[name]):  # as it is listed, and as a shell gives it
+        assert catalog.exact(asked).folder_name == UNWRITABLE[name]
+    folders.models.parent.mkdir()
+    folders.models.symlink_to(broken)
+    removal.delete(catalog.exact(name).folder_name, folders, Records(tmp_path / "home"))
+    assert name not in {model.id for model in catalog.models()}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "count", "trouble"),
+    [
+        (".safetensors", checkpoint.MAX_WEIGHT_FILES, "it has more than 1,000 files of weights"),
+        pytest.param("", checkpoint.MAX_FILES, "it holds more than 10,000 files", marks=pytest.mark.slow),
+    ],
+)
+def test_a_folder_has_so_many_files_and_no_more(tmp_path, suffix, count, trouble):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"model_type": "llama"}')
+    for n in range(count + 1):
+        (tmp_path / "m" / f"{n}{suffix}").touch()
+    assert Catalog(tmp_path).get("m").trouble == trouble
+
+
+def test_one_name_is_found_without_a_look_at_the_others(folder):
+    """2,000 folders made each chat wait for 1.4 s."""
+    read = []
+
+    class Noting(Family):
+        def claims(self, config):
+            read.append(config)
+            return False
+
+    catalog = Catalog(folder, families=Families([Noting(frozenset()), *FAMILIES]))
+    assert catalog.get("llama").id == "llama"
+    assert len(read) == 1

@@ -8,10 +8,10 @@ import pytest
 
 from ominix import locks
 from ominix.errors import Conflict, InvalidRequest, ModelNotFound
-from ominix.library.downloads import delete
 from ominix.library.folders import Folders
 from ominix.library.names import RESERVED, checked_repo_id, id_for
 from ominix.library.records import DownloadRecord, Records
+from ominix.library.removal import delete
 
 
 @pytest.fixture

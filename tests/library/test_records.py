@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -35,7 +36,9 @@ def test_what_is_put_is_there_again(tmp_path):
     assert records.all() == {}
     records.put("tiny", repo_id="a/tiny", state="downloading")
     records.put("tiny", state="ready", downloaded_at=5)
-    assert Records(tmp_path / "home").all() == {"tiny": DownloadRecord("a/tiny", "ready", downloaded_at=5)}
+    (record,) = Records(tmp_path / "home").all().values()
+    assert dataclasses.replace(record, changed_at=None) == DownloadRecord("a/tiny", "ready", downloaded_at=5)
+    assert abs(record.changed_at - time.time()) < 60
     records.drop("tiny")
     assert records.all() == {}
 
@@ -59,9 +62,37 @@ def test_a_damaged_file_is_set_aside_and_not_fatal(tmp_path, content):
     assert set(records.all()) == {"tiny"}
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_never_ends_in_place_of_the_file_is_set_aside(tmp_path, kind):
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "config.json")
+    else:
+        (tmp_path / "config.json").symlink_to("/dev/zero")
+    records = Records(tmp_path)
+    assert records.all() == {}
+    records.put("tiny", repo_id="a/tiny", state="ready")
+    assert set(records.all()) == {"tiny"}
+
+
+def test_a_damaged_file_that_cannot_be_set_aside_is_not_fatal(tmp_path):
+    """Another process holds the lock; every list of models was a 503 then."""
+    (tmp_path / "config.json").write_text("{")
+    with locks.held(tmp_path):
+        assert Records(tmp_path, lock_seconds=0.05).all() == {}
+
+
+def test_a_long_message_is_cut(tmp_path):
+    Records(tmp_path).put("m", repo_id="a/m", state="failed", message="m" * 100_000)
+    assert len(Records(tmp_path).all()["m"].message) == 1000
+
+
 def test_entries_that_make_no_sense_are_passed_over(tmp_path):
     good = {"repo_id": "a/b", "state": "ready", "future": 1}
-    bad = [5, {}, {"repo_id": "a/b"}, {**good, "state": "odd"}, {**good, "total_bytes": "9"}]
+    bad = [
+        *(5, {}, {"repo_id": "a/b"}, {**good, "state": "odd"}, {**good, "state": ["ready"]}),
+        *({**good, "total_bytes": "9"}, {**good, "total_bytes": -1}, {**good, "downloaded_at": 10**400}),
+        *({**good, "repo_id": "a/\ud800"}, {**good, "message": "m" * 2000}),
+    ]
     models = {"good": good, **{f"bad{n}": entry for n, entry in enumerate(bad)}}
     (tmp_path / "config.json").write_text(json.dumps({"models": models}))
     assert Records(tmp_path).all() == {"good": DownloadRecord("a/b", "ready")}

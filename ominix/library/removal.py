@@ -1,0 +1,63 @@
+"""What goes from the disk and from the records: models, what failed downloads have left, old records."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+from ominix.errors import Conflict, ModelNotFound, Unavailable
+from ominix.library.folders import Folders
+from ominix.library.records import DownloadRecord, Records
+
+DOWNLOADING = "model_downloading"
+MAX_ENDED = 100  # records of downloads that failed or were cancelled and have left nothing
+KEPT_SECONDS = 24 * 3600  # how long such a one is told of
+
+
+def prune(records: dict[str, DownloadRecord], folders: Folders, *, running: Collection[str] = ()) -> None:
+    """Drop records of downloads that ended long ago, or of too many, where nothing is on the disk.
+
+    "ready" ones stay: the disk with the models may be away.
+    """
+    begun = time.time() - KEPT_SECONDS
+    left = [
+        name
+        for name, record in records.items()
+        if record.state != "ready" and name not in running and not folders.holds(name)
+    ]
+    left.sort(key=lambda name: records[name].changed_at or 0)
+    for rank, name in enumerate(reversed(left)):
+        if rank >= MAX_ENDED or (records[name].changed_at or 0) < begun:
+            del records[name]
+
+
+def sweep(folders: Folders, records: Records) -> None:
+    """Remove what a killed deletion has left, and old records; at the start."""
+    folders.sweep()
+    with contextlib.suppress(OSError, Unavailable), records.changing() as known:
+        prune(known, folders)
+
+
+def delete(model_id: str, folders: Folders, records: Records) -> None:
+    """Delete a model, or what a failed download has left. Raises ModelNotFound, Conflict."""
+    with records.changing() as known:
+        if folders.in_progress(model_id):
+            raise is_coming(model_id)
+        if folders.final(model_id).is_dir():
+            left: Path | None = folders.retire(model_id)
+        elif model_id in known:
+            left = folders.retire_partial(model_id)
+        else:
+            raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+        known.pop(model_id, None)
+    folders.remove(left)
+
+
+def is_coming(model_id: str) -> Conflict:
+    return Conflict(
+        f"The model '{model_id}' is being downloaded; "
+        f"stop that first (DELETE /v1/models/downloads/{model_id}).",
+        code=DOWNLOADING,
+    )
