@@ -308,8 +308,8 @@ api/transcriptions.py: [DONE] after a transcript [transcriptions sums_up]
     last=b""
     last=sse.DONE
 api/chat_completions.py: max_tokens wins [requests newer_name]
-    fields.get("max_completion_tokens", fields.get("max_tokens"))
-    fields.get("max_tokens", fields.get("max_completion_tokens"))
+    (fields.get("max_completion_tokens"), fields.get("max_tokens"), settings.max_tokens)
+    (fields.get("max_tokens"), fields.get("max_completion_tokens"), settings.max_tokens)
 engines/text/prompts.py: system turns are lost [prompts one_system]
     .join(system)}] if system else []
     .join(system)}] if False else []
@@ -329,7 +329,7 @@ api/chat_completions.py: the seed is lost [requests shapes_the_answer]
     seed=int(fields["seed"]) if "seed" in fields else None,
     seed=None,
 api/chat_completions.py: stop texts are lost [requests shapes_the_answer]
-    stop=(stop,) if isinstance(stop, str) else tuple(stop),
+    stop=tuple(text for text in stops if text),
     stop=(),
 api/chat_completions.py: logprobs are lost [requests logprobs]
     if fields["logprobs"] else None,

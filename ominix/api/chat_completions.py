@@ -13,34 +13,45 @@ from typing import Any
 from falcon import Request, Response
 
 from ominix.api import conversation
-from ominix.http import access, bodies, sse
+from ominix.http import access, answers, bodies, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
+from ominix.library.generation import NO_SETTINGS, GenerationSettings
 from ominix.wire.events import ChatDone, Delta, Event, Finished, Started, TokenLogprob
 from ominix.wire.jobs import ChatJob, Sampling
 from ominix.workers.pool import Pool
 
 FINGERPRINT = "fp_ominix"
+MOST_COUNTED = (1 << 31) - 1  # tokens
 
 
 class ChatCompletions:
     def __init__(
-        self, pool: Pool, catalog: Catalog, answers: Answers, admission: Admission, max_bytes: int
+        self,
+        pool: Pool,
+        catalog: Catalog,
+        answers: Answers,
+        admission: Admission,
+        *,
+        max_bytes: int,
+        ignore_unsupported: bool = False,
     ) -> None:
+        """`ignore_unsupported`: do without what is not there, such as tools, instead of refusing it."""
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
         self._admission = admission
         self._max_bytes = max_bytes
+        self._ignore_unsupported = ignore_unsupported
 
     def on_post(self, req: Request, resp: Response) -> None:
         with self._admission.one_at_a_time():
-            fields = bodies.read_json(req, "chat_completion_request", self._max_bytes)
-            job = chat_job(fields)
+            fields = self._read(req, resp)
             model = self._catalog.able(fields["model"], "chat")
+            job = chat_job(fields, model.settings)
             access.entry(req).submitted(model.id)
             completion = Completion(
                 fields["model"],
@@ -54,20 +65,30 @@ class ChatCompletions:
         else:
             self._answers.send(resp, "chat_completion", completion.collected(listener))
 
+    def _read(self, req: Request, resp: Response) -> JsonObject:
+        if not self._ignore_unsupported:
+            return bodies.read_json(req, "chat_completion_request", self._max_bytes)
+        fields, ignored = bodies.read_supported(req, "chat_completion_request", self._max_bytes)
+        if ignored:
+            resp.set_header(answers.IGNORED, ", ".join(ignored))
+        return fields
+
     def _frames(self, completion: Completion, event: Event) -> list[bytes]:
         chunks = completion.chunks(event)
         return [sse.message(self._answers.event("chat_completion_chunk", chunk)) for chunk in chunks]
 
 
-def chat_job(fields: JsonObject) -> ChatJob:
-    """The job that a checked request asks for."""
+def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> ChatJob:
+    """The job that a checked request asks for. `settings` count where it says nothing."""
     stop = fields.get("stop", [])
-    limit = fields.get("max_completion_tokens", fields.get("max_tokens"))
+    stops = (stop,) if isinstance(stop, str) else stop
+    limits = (fields.get("max_completion_tokens"), fields.get("max_tokens"), settings.max_tokens)
+    limit = next((limit for limit in limits if limit and limit > 0), None)  # 0 and -1: none
     return ChatJob(
         messages=conversation.messages(fields["messages"]),
-        sampling=_sampling(fields),
-        max_tokens=None if limit is None else int(limit),
-        stop=(stop,) if isinstance(stop, str) else tuple(stop),
+        sampling=_sampling(fields, settings),
+        max_tokens=None if limit is None else _bounded(limit),
+        stop=tuple(text for text in stops if text),
         n=int(fields["n"]),
         top_logprobs=int(fields.get("top_logprobs", 0)) if fields["logprobs"] else None,
         template_options=_template_options(fields),
@@ -83,7 +104,12 @@ def _template_options(fields: JsonObject) -> JsonObject:
     return known | dict(fields.get("chat_template_kwargs", {}))
 
 
-def _sampling(fields: JsonObject) -> Sampling:
+def _bounded(count: float) -> int:
+    """More than any model has, and few enough for a message: JSON knows no largest number."""
+    return int(min(count, MOST_COUNTED))
+
+
+def _sampling(fields: JsonObject, settings: GenerationSettings) -> Sampling:
     bias = fields.get("logit_bias", {})
     return Sampling(
         temperature=float(fields["temperature"]),
@@ -92,9 +118,9 @@ def _sampling(fields: JsonObject) -> Sampling:
         presence_penalty=float(fields["presence_penalty"]),
         logit_bias={int(token): float(value) for token, value in bias.items()},
         seed=int(fields["seed"]) if "seed" in fields else None,
-        top_k=int(fields["top_k"]),
-        min_p=float(fields["min_p"]),
-        repetition_penalty=float(fields["repetition_penalty"]),
+        top_k=_bounded(max(fields.get("top_k", settings.top_k), 0)),
+        min_p=float(fields.get("min_p", settings.min_p)),
+        repetition_penalty=float(fields.get("repetition_penalty", settings.repetition_penalty)),
     )
 
 

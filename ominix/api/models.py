@@ -12,12 +12,14 @@ from falcon import Request, Response
 from ominix.errors import Busy, ClientLeft, Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.families import table
 from ominix.families.family import UNKNOWN
+from ominix.http import schemas
 from ominix.http.answers import Answers
 from ominix.http.listener import POLL_SECONDS, is_gone
 from ominix.library.catalog import Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.model import INSTALLED, Model
 from ominix.library.progress import Download
+from ominix.wire.jobs import DEFAULT_MAX_TOKENS
 from ominix.workers.pool import Pool
 from ominix.workers.process import WorkerProcess
 
@@ -180,5 +182,20 @@ def model_object(model: Model, loaded: bool) -> dict[str, Any]:
         "downloaded_at": model.downloaded_at,
         "trouble": model.trouble,
         "note": model.note,
+        "sampling_defaults": _sampling_defaults(model) if "chat" in model.abilities else None,
     }
     return {key: value for key, value in known.items() if value is not None}
+
+
+def _sampling_defaults(model: Model) -> dict[str, Any]:
+    """What counts where a chat request says nothing."""
+    fields = schemas.properties("chat_completion_request")
+    own = model.settings
+    return {
+        "temperature": fields["temperature"]["default"],
+        "top_p": fields["top_p"]["default"],
+        "top_k": own.top_k,
+        "min_p": own.min_p,
+        "repetition_penalty": own.repetition_penalty,
+        "max_tokens": own.max_tokens or DEFAULT_MAX_TOKENS,
+    }

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from ominix.cli.flags import Flags
@@ -13,6 +14,7 @@ from ominix.cli.list import size
 from ominix.errors import OminixError
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.folders import Folders
+from ominix.library.generation import GenerationSettings
 from ominix.library.model import Model
 from ominix.library.records import Records
 
@@ -46,6 +48,7 @@ def _lines(model: Model, records: Records, folders: Folders) -> list[tuple[str, 
         ("note", model.note),
         ("size", size(model.size_bytes)),
         ("quantization", "{} bits, groups of {}".format(*model.quantization) if model.quantization else None),
+        ("sampling", _sampling(model.settings) if "chat" in model.abilities else None),
         ("repository", model.repo_id),
         ("revision", record.revision if record else None),
         ("downloaded", _date(record.downloaded_at) if record else None),
@@ -53,6 +56,12 @@ def _lines(model: Model, records: Records, folders: Folders) -> list[tuple[str, 
         ("path", model.shown_path),
     ]
     return [(name, value) for name, value in known if value is not None]
+
+
+def _sampling(settings: GenerationSettings) -> str | None:
+    """The model's own settings that count where a request says nothing; None if it has none."""
+    own = [f"{f.name} {v}" for f in fields(settings) if (v := getattr(settings, f.name)) != f.default]
+    return ", ".join(own) or None
 
 
 def _date(seconds: int | None) -> str | None:

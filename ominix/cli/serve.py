@@ -46,6 +46,7 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     f.one("port", flags.port, "port to listen on, 0 takes a free one", default=Config.port)
     _add_model_flags(f)
     _add_access_flags(f)
+    f.switch("ignore-unsupported", "answer without tools or JSON schemas where they are asked for, not 400")
     f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
     f.switch("strict", "answer 500 when a response breaks its schema; for tests")
     f.switch("log-json", "log lines as JSON")
@@ -168,6 +169,7 @@ def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
         max_upload_bytes=config.max_upload_bytes,
         max_chat_bytes=config.max_chat_bytes,
         audio_roots=config.audio_roots,
+        ignore_unsupported=config.ignore_unsupported,
     )
     gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), origins)
     return Server(

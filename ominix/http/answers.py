@@ -19,6 +19,7 @@ from ominix.http import schemas
 log = logging.getLogger("ominix.http")
 
 RETRY_SECONDS = 2
+IGNORED = "X-Ominix-Ignored"  # header: what of the request was not heeded (--ignore-unsupported)
 MAX_DEPTH = 100  # levels of an answer that holds what JSON lacks
 MAX_BITS = 4096  # Python writes no integers of more than 4,300 digits
 MAX_SAMPLED_BYTES = 16 << 10  # about 30 ms of checking

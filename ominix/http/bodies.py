@@ -28,10 +28,28 @@ NUMBER = re.compile(rb"[-+.0-9eE]++")
 
 def read_json(req: Request, schema: str, max_bytes: int) -> schemas.JsonObject:
     """The body's fields. Raises InvalidRequest, TooLarge, or falcon's 415."""
+    return _checked(schema, *_read_value(req, max_bytes))
+
+
+def read_supported(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject, list[str]]:
+    """As `read_json`, without the fields that ask for what is not there yet, and their names."""
+    value, has_long_numbers = _read_value(req, max_bytes)
+    ignored = schemas.unsupported(schema, value) if isinstance(value, dict) else []
+    if ignored:
+        value = {name: item for name, item in value.items() if name not in ignored}
+    return _checked(schema, value, has_long_numbers), ignored
+
+
+def _read_value(req: Request, max_bytes: int) -> tuple[Any, bool]:
+    """What the JSON body says, and whether it may hold a number that 64 bits cannot."""
     require(req, "application/json")
     body = read(req, max_bytes)
-    fields: schemas.JsonObject = schemas.checked(schema, parse(body))
-    return _within_64_bits(fields) if LONG_NUMBER.search(body) else fields
+    return parse(body), bool(LONG_NUMBER.search(body))
+
+
+def _checked(schema: str, value: Any, has_long_numbers: bool) -> schemas.JsonObject:
+    fields: schemas.JsonObject = schemas.checked(schema, value)
+    return _within_64_bits(fields) if has_long_numbers else fields
 
 
 def read(req: Request, max_bytes: int) -> bytes:

@@ -6,6 +6,7 @@ Knows JSON Schema and the sentences for people; nothing of HTTP. The files name 
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
@@ -124,6 +125,13 @@ def _errors(name: str, fields: JsonObject) -> list[ValidationError]:
     return errors
 
 
+def unsupported(name: str, fields: JsonObject) -> list[str]:
+    """The optional fields that ask for what is not there yet."""
+    errors = itertools.islice(_validator(name).iter_errors(fields), MAX_ERRORS)
+    found = {str(e.absolute_path[0]) for e in errors if e.absolute_path and _annotation(e, "x-unsupported")}
+    return sorted(found.difference(_documents()[f"{name}.json"]["required"]))
+
+
 def properties(name: str) -> JsonObject:
     """Field name to its schema."""
     found: JsonObject = _documents()[f"{name}.json"]["properties"]
@@ -164,9 +172,17 @@ def _annotation(error: ValidationError, name: str) -> Any:
 
 
 def _most_telling(error: ValidationError) -> ValidationError:
-    """Of an anyOf's branches the error that went deepest, if one went deeper than the anyOf itself."""
-    below = [e for e in error.context or [] if len(e.absolute_path) > len(error.absolute_path)]
-    return _most_telling(max(below, key=lambda e: len(e.absolute_path))) if below else error
+    """Of an anyOf the deepest error in a branch that takes this kind of value; itself if there is none."""
+    branches: dict[object, list[ValidationError]] = {}
+    for below in error.context or []:
+        branches.setdefault(below.schema_path[0], []).append(below)
+    fitting = [below for found in branches.values() if not any(map(_is_other_kind, found)) for below in found]
+    return _most_telling(max(fitting, key=lambda e: len(e.absolute_path))) if fitting else error
+
+
+def _is_other_kind(error: ValidationError) -> bool:
+    """Whether the branch of an anyOf is not meant for such a value at all."""
+    return not error.path and error.validator in ("type", "const", "enum")
 
 
 def _code(error: ValidationError) -> str:
@@ -178,27 +194,40 @@ def _code(error: ValidationError) -> str:
 
 def _sentence(error: ValidationError) -> str:
     limit: Any = error.validator_value  # the schema's own, of any kind
-    given = json.dumps(error.instance)[:60]
+    value: Any = error.instance  # what the client sent, of any kind
+    given = json.dumps(value)[:60]
     sentences: dict[str, Callable[[], str]] = {
-        "type": lambda: f"must be {_kinds(limit)}, not {_kind(error.instance)}",
+        "type": lambda: f"must be {_kinds(limit)}, not {_kind(value)}",
         "enum": lambda: f"must be one of {', '.join(json.dumps(v) for v in limit)}, not {given}",
         "const": lambda: f"must be {json.dumps(limit)}, not {given}",
         "minimum": lambda: f"must be at least {limit}, not {given}",
         "exclusiveMinimum": lambda: f"must be more than {limit}, not {given}",
         "maximum": lambda: f"must be at most {limit}, not {given}",
         "minItems": lambda: f"must have at least {limit} item(s)",
-        "maxItems": lambda: f"must have at most {limit} items",
+        "maxItems": lambda: f"must have at most {limit} items, not {len(value)}",
         "maxProperties": lambda: f"must have at most {limit} entries",
         "minLength": lambda: "must not be empty",
-        "anyOf": lambda: f"must be {' or '.join(_alternatives(limit))}",
+        "maxLength": lambda: f"must have at most {limit} characters, not {len(value)}",
+        "pattern": lambda: f"must match {limit}, which {given} does not",
+        "anyOf": lambda: f"must be {' or '.join(_alternatives(limit))}, not {_shown(value)}",
     }
     sentence = sentences.get(str(error.validator))
     return sentence() if sentence else f"is not valid: {error.message[:120]}"
 
 
 def _alternatives(branches: list[JsonObject]) -> list[str]:
-    kinds = [_kinds(branch["type"]) for branch in branches if "type" in branch]
-    return [k for k in kinds if k != "null"]
+    """What may stand there, each in words; null is as good as absent, so nobody is told of it."""
+    found = []
+    for branch in branches:
+        values = branch.get("enum", [branch["const"]] if "const" in branch else [])
+        found += [json.dumps(value) for value in values]
+        found += [_kinds(branch["type"])] if "type" in branch and branch["type"] != "null" else []
+    return found
+
+
+def _shown(value: object) -> str:
+    """Text and numbers as they are, else the kind."""
+    return _kind(value) if isinstance(value, dict | list) else json.dumps(value)[:60]
 
 
 def _kinds(names: str | list[str]) -> str:

@@ -19,13 +19,14 @@ MAX_CONFIG_BYTES = 4 << 20
 MAX_FILES = 10_000  # a repository of models has a few dozen
 MAX_WEIGHT_FILES = 1_000
 MAX_BITS, MAX_GROUP_SIZE = 64, 1 << 20
-CONFIG = "config.json"
+CONFIG, GENERATION_CONFIG = "config.json", "generation_config.json"
 WEIGHTS = ("weights.npz", "model.bin")  # beside *.safetensors; few families read them
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     config: Mapping[str, Any]  # {} when it cannot be read
+    generation: Mapping[str, Any]  # generation_config.json; {} likewise
     size_bytes: int
     created: int  # seconds since the epoch
     trouble: str | None  # what is wrong with the folder
@@ -59,7 +60,9 @@ def read(path: Path) -> Checkpoint:
         trouble = str(error)
     size_bytes = sum(found.st_size for found in files.values())
     newest = max(files, key=lambda name: files[name].st_ctime_ns, default="")
-    return Checkpoint(config, size_bytes, _created(path), trouble, newest)
+    return Checkpoint(
+        config, _generation(path / GENERATION_CONFIG), size_bytes, _created(path), trouble, newest
+    )
 
 
 def _files(path: Path) -> dict[str, os.stat_result]:
@@ -90,6 +93,14 @@ def _config(file: Path) -> Mapping[str, Any]:
     if not isinstance(config, dict):
         raise _Trouble("its config.json is not a JSON object")
     return config
+
+
+def _generation(file: Path) -> Mapping[str, Any]:
+    """It holds wishes alone: a model without them can be served."""
+    with contextlib.suppress(OSError, ValueError):
+        config = _parsed(small_file.read(file, MAX_CONFIG_BYTES))
+        return config if isinstance(config, dict) else {}
+    return {}
 
 
 def _parsed(data: bytes) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ominix.families.family import UNKNOWN, Family
 from ominix.families.table import Families
-from ominix.library import checkpoint
+from ominix.library import checkpoint, generation
 from ominix.library.folder_cache import FolderCache
 from ominix.library.model import Model, printable
 
@@ -62,6 +62,7 @@ class Installed:
             quantization=found.quantization,
             trouble=_name_trouble(path) or found.trouble or _family_trouble(family, found.config),
             note=family.note,
+            settings=generation.settings(found.generation),
         )
         return model, found.newest
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ominix.families.family import Family
+from ominix.library.generation import NO_SETTINGS, GenerationSettings
 from ominix.wire.control import EngineSpec, Loadable
 
 INSTALLED, BUILT_IN, SCRIPTED = "installed", "built in", "scripted"  # where a model comes from
@@ -30,6 +31,7 @@ class Model:
     downloaded_at: str | None = None
     trouble: str | None = None
     note: str | None = None  # what people should know before they rely on it
+    settings: GenerationSettings = NO_SETTINGS
 
     @property
     def abilities(self) -> frozenset[str]:

@@ -36,31 +36,39 @@ def create_app(
     max_upload_bytes: int = 25 * MIB,
     max_chat_bytes: int = 8 * MIB,
     audio_roots: tuple[Path, ...] = (),
+    ignore_unsupported: bool = False,
 ) -> falcon.App[Request, Response]:
     """`strict`: see Answers. `audio_roots`: folders whose files requests may name."""
     answers = Answers(strict=strict)
     app: falcon.App[Request, Response] = falcon.App(middleware=[Cors(origins)])
     app.req_options.strip_url_path_trailing_slash = True
     install_error_handlers(app)
-    models = Models(pool, catalog, downloads, answers)
-    listed = DownloadList(downloads, answers)
+    _add_documents(app)
+    app.add_route("/health", Health(pool, answers))
+    app.add_route("/livez", Liveness(answers))
+    _add_management(app, pool, catalog, downloads, answers)
+    work = (pool, catalog, answers, Admission())
+    chat = ChatCompletions(*work, max_bytes=max_chat_bytes, ignore_unsupported=ignore_unsupported)
+    app.add_route("/v1/chat/completions", chat)
+    speech = Transcriptions(*work, max_bytes=max_upload_bytes, audio_roots=audio_roots)
+    app.add_route("/v1/audio/transcriptions", speech)
+    app.add_route("/v1/audio/translations", Translations(*work, max_bytes=max_upload_bytes))
+    return app
+
+
+def _add_documents(app: falcon.App[Request, Response]) -> None:
     app.add_route("/", Docs())
     app.add_route("/docs", Docs())
     app.add_route("/openapi.json", OpenApi())
-    app.add_route("/health", Health(pool, answers))
-    app.add_route("/livez", Liveness(answers))
+
+
+def _add_management(
+    app: falcon.App[Request, Response], pool: Pool, catalog: Catalog, downloads: Downloads, answers: Answers
+) -> None:
+    models = Models(pool, catalog, downloads, answers)
+    listed = DownloadList(downloads, answers)
     app.add_route("/v1/models", models)
     app.add_route("/v1/models/download", NewDownload(catalog, downloads, answers))
     app.add_route("/v1/models/downloads", listed)
     app.add_route("/v1/models/downloads/{model_id:path}", listed, suffix="one")
     app.add_route("/v1/models/{model_id:path}", models, suffix="one")
-    admission = Admission()
-    chat = ChatCompletions(pool, catalog, answers, admission, max_bytes=max_chat_bytes)
-    app.add_route("/v1/chat/completions", chat)
-    speech = Transcriptions(
-        pool, catalog, answers, admission, max_bytes=max_upload_bytes, audio_roots=audio_roots
-    )
-    app.add_route("/v1/audio/transcriptions", speech)
-    translations = Translations(pool, catalog, answers, admission, max_bytes=max_upload_bytes)
-    app.add_route("/v1/audio/translations", translations)
-    return app

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from falcon import Request, Response
 
 from ominix.errors import Forbidden, NotAuthenticated
+from ominix.http.answers import IGNORED
 from ominix.server import hosts
 
 # /health then tells its status alone (api/health.py).
@@ -140,7 +141,7 @@ def cors_headers(origins: Origins, origin: str | None, address: str) -> list[tup
         return []
     return [
         ("Access-Control-Allow-Origin", origin),
-        ("Access-Control-Expose-Headers", "x-request-id, Retry-After"),
+        ("Access-Control-Expose-Headers", f"x-request-id, Retry-After, {IGNORED}"),
         ("Vary", "Origin"),
     ]
 

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import json
 
-from ominix.api.chat_completions import Completion
+import pytest
+
+from ominix.api.chat_completions import MOST_COUNTED, Completion, chat_job
 from ominix.http import schemas
+from ominix.library.generation import NO_SETTINGS, GenerationSettings
 from ominix.wire.events import ChatDone, Delta, Finished, Started, TokenLogprob
+from ominix.wire.jobs import ChatJob
 
 TOP = TokenLogprob("b", -1.5, (98,))
 EVENTS = [
@@ -52,3 +56,35 @@ def test_streamed_chunks_say_the_same_as_the_collected_answer():
 def test_without_include_usage_no_chunk_has_usage():
     maker = completion(include_usage=False)
     assert all("usage" not in chunk for event in EVENTS for chunk in maker.chunks(event))
+
+
+def job(settings: GenerationSettings = NO_SETTINGS, **fields) -> ChatJob:
+    hello = {"model": "m", "messages": [{"role": "user", "content": "hello"}]}
+    return chat_job(schemas.checked("chat_completion_request", {**hello, **fields}), settings)
+
+
+@pytest.mark.contract("chat.max-tokens")
+@pytest.mark.parametrize("absent", [None, 0, -1])
+def test_no_limit_is_the_model_s_own_or_the_engine_s(absent):
+    for fields in ({"max_tokens": absent}, {"max_completion_tokens": absent}, {}):
+        assert job(**fields).max_tokens is None
+        assert job(GenerationSettings(max_tokens=100), **fields).max_tokens == 100
+    assert job(max_completion_tokens=absent, max_tokens=7).max_tokens == 7
+
+
+def test_a_limit_of_any_size_fits_a_message():
+    assert job(max_tokens=10**40).max_tokens == job(top_k=10**40).sampling.top_k == MOST_COUNTED
+
+
+@pytest.mark.parametrize("off", [0, -1])
+def test_top_k_has_two_ways_to_be_off(off):
+    assert job(GenerationSettings(top_k=20), top_k=off).sampling.top_k == 0
+
+
+def test_the_model_s_own_settings_count_where_the_request_says_nothing():
+    own = GenerationSettings(top_k=20, min_p=0.1, repetition_penalty=1.05)
+    found = job(own).sampling
+    assert (found.top_k, found.min_p, found.repetition_penalty) == (20, 0.1, 1.05)
+    assert (found.temperature, found.top_p) == (0.7, 1.0)  # the API names these
+    asked = job(own, top_k=3, min_p=0, repetition_penalty=1).sampling
+    assert (asked.top_k, asked.min_p, asked.repetition_penalty) == (3, 0.0, 1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from serving import Clients, RunningServer, eventually
 
 ROOT = Path(__file__).parents[2]
+CASES = ROOT / "tests" / "data" / "cases"
 MODEL = "SmolLM2-135M-Instruct"
 FRANCE = [{"role": "user", "content": "What is the capital of France?"}]
 
@@ -132,8 +134,17 @@ def test_the_context_limit_is_told_with_both_numbers(client):
         ask(client, [{"role": "user", "content": "word " * 9000}])
     assert caught.value.code == "context_length_exceeded"
     assert "8192" in caught.value.message
-    with pytest.raises(openai.BadRequestError, match="8192"):
-        ask(client, max_tokens=8192)
+
+
+@pytest.mark.parametrize("case", ["chat-large-limit.json", "chat-eight-stops.json"])
+def test_requests_as_agents_and_editors_send_them(server, case):
+    status, _, body = server.request(
+        "POST", "/v1/chat/completions", (CASES / case).read_bytes(), {"Content-Type": "application/json"}
+    )
+    assert status == 200
+    said, stops = body["choices"][0]["message"]["content"], json.loads((CASES / case).read_text())["stop"]
+    assert not [stop for stop in stops if stop in said]
+    assert body["choices"][0]["finish_reason"] == "stop"
 
 
 def test_an_aborted_stream_frees_its_slot(client, server):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def test_defaults_are_filled_and_null_is_absent():
             "messages[0].content[0].type",
             'must be "text", not "image_url"',
         ),
-        ({"stop": ["a", "b", "c", "d", "e"]}, "stop", "must be a string or an array"),
+        ({"stop": ["a"] * 65}, "stop", "at most 64 items, not 65"),
+        ({"stop": 5}, "stop", "must be a string or an array, not 5"),
+        ({"stop": ["a", 5]}, "stop[1]", "must be a string, not a number"),
         ({"logit_bias": {"12": 400}}, "logit_bias.12", "at most 100"),
         ({"n": 9}, "n", "at most 8"),
     ],
@@ -54,6 +57,51 @@ def test_the_first_error_names_the_field_and_what_to_do(fields, param, sentence)
     assert error.param == param
     assert sentence in error.message
     assert f"'{param}'" in error.message
+
+
+KINDS = {str: "a string", list: "an array", dict: "an object", bool: "a boolean", int: "a number"}
+ODD: tuple = (5, True, "", "odd", "x" * 50_000, [], ["odd"], ["x"] * 5000, [5], [[]], {}, {"type": "odd"})
+
+
+def _odd_values(schema: dict) -> Iterator[object]:
+    """Of any kind, and nearly right ones: those an example of an array's items would be, too long, empty."""
+    yield from ODD
+    for branch in schema.get("anyOf", []):
+        first = next(iter(branch.get("enum", [branch.get("const", "odd")])))
+        yield from (first, [first], [first] * 5000, {"type": "server_vad", "threshold": 7})
+
+
+@pytest.mark.parametrize(
+    "name", ["chat_completion_request", "chat_message", "transcription_form", "transcription_request"]
+)
+def test_no_refusal_says_that_a_value_is_of_another_kind_than_it_is(name):
+    """Five stop texts were "not a string or an array"."""
+    whole = {**HELLO, "role": "user", "file": "", "file_path": "a.wav"}
+    seen = 0
+    for field, schema in schemas.properties(name).items():
+        for value in _odd_values(schema):
+            try:
+                schemas.checked(name, {**whole, field: value})
+            except InvalidRequest as error:
+                wanted = re.search(r"must be (?!one of)(.*), not", error.message)
+                if error.param == field and wanted:
+                    assert KINDS[type(value)] not in wanted[1].split(" or "), (field, value, error.message)
+                    seen += 1
+    assert seen > 10
+
+
+def test_fields_that_ask_for_what_is_not_there_are_found():
+    asked = {
+        **HELLO,
+        "tools": [{}],
+        "functions": [{}],
+        "response_format": {"type": "json_object"},
+        "modalities": ["text", "audio"],
+        "temperature": 7,
+    }
+    found = ["functions", "modalities", "response_format", "tools"]
+    assert schemas.unsupported("chat_completion_request", asked) == found
+    assert schemas.unsupported("chat_completion_request", HELLO) == []
 
 
 def test_a_missing_field_is_named():

@@ -59,6 +59,24 @@ def test_broken_folders_are_listed_with_their_trouble(folder):
     assert not {".hidden", "file", "dangling"} & models.keys()
 
 
+@pytest.mark.parametrize("text", ['{"top_k": 20}', "{", "[]", "[" * 100_000, ""])
+def test_a_model_s_own_settings_are_shown_and_break_nothing(folder, text):
+    (folder / "llama" / "generation_config.json").write_text(text)
+    llama = Catalog(folder).get("llama")
+    assert llama.trouble is None
+    shown = model_object(llama, False)
+    assert shown["sampling_defaults"] == {
+        "temperature": 0.7,
+        "top_p": 1.0,
+        "top_k": 20 if "20" in text else 0,
+        "min_p": 0.0,
+        "repetition_penalty": 1.0,
+        "max_tokens": 2048,
+    }
+    assert schemas.mismatch("model", shown) is None
+    assert "sampling_defaults" not in model_object(Catalog(folder).get("Qwen3-ASR-0.6B"), False)
+
+
 def test_metadata_comes_from_config_and_sizes(folder):
     llama = Catalog(folder).get("llama")
     assert llama.quantization == (4, 32)

@@ -105,17 +105,16 @@ def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, Any]]) ->
 
 
 def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:
+    """Clients name a ceiling, not a wish: more than the context has room for is cut."""
     left = model.context - size
-    wanted = min(DEFAULT_MAX_TOKENS, left) if job.max_tokens is None else job.max_tokens
-    if wanted > left or left < 1:
-        asked = f" and {job.max_tokens} for the answer" if job.max_tokens else ""
+    if left < 1:
         raise JobRefused(
             f"{model.name} has a context of {model.context} tokens, but {size} are needed for the "
-            f"messages{asked}; shorten the messages{' or the answer' if asked else ''}",
+            "messages alone; shorten them",
             param="messages",
             code="context_length_exceeded",
         )
-    return wanted
+    return min(DEFAULT_MAX_TOKENS if job.max_tokens is None else job.max_tokens, left)
 
 
 def _opens_reasoning(model: TextModel, tokens: list[int]) -> bool:

@@ -285,20 +285,22 @@ def test_a_long_prompt_does_not_stop_the_tokens_of_others(folders):
     assert spoken >= steps - 2
 
 
-def test_what_does_not_fit_the_context_is_refused_with_both_numbers(tmp_path):
+def test_messages_that_do_not_fit_the_context_are_refused_with_both_numbers(tmp_path):
     chat = tiny_chat.engine(tiny_chat.folder(tmp_path / "m", context=64))
 
-    for job in (greedy("x" * 80), greedy("x", max_tokens=60)):
-        with pytest.raises(JobRefused, match=r"context of 64 tokens, but \d+ are needed") as caught:
-            chat.admit(1, job)
-        assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+    with pytest.raises(JobRefused, match=r"context of 64 tokens, but \d+ are needed") as caught:
+        chat.admit(1, greedy("x" * 80))
+    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
     assert chat.idle
 
 
-def test_an_answer_of_no_given_length_takes_what_the_context_leaves(tmp_path):
+@pytest.mark.parametrize("limit", [None, 60, 64, 65_535])
+def test_an_answer_takes_what_the_context_leaves_whatever_limit_was_asked_for(tmp_path, limit):
+    """Agents send a ceiling of their own, such as 65535, to every model."""
     chat = tiny_chat.engine(tiny_chat.folder(tmp_path / "m", context=64))
 
-    events = run(chat, ChatJob(said("x"), Sampling(temperature=0, logit_bias={END: -100})))[0]
+    endless = Sampling(temperature=0, logit_bias={END: -100})
+    events = run(chat, ChatJob(said("x"), endless, max_tokens=limit))[0]
 
     assert done(events).prompt_tokens + done(events).completion_tokens == 64
 
