@@ -26,6 +26,9 @@ class Config:
     max_upload_bytes: int = 25 * MIB  # OpenAI's limit
     max_chat_bytes: int = 8 * MIB  # of a conversation: some two million tokens
     api_keys: tuple[str, ...] = ()
+    api_key_files: tuple[Path, ...] = ()  # more of them, one a line
+    admin_keys: tuple[str, ...] = ()  # with one, models are managed with it alone
+    admin_key_files: tuple[Path, ...] = ()
     allowed_hosts: tuple[str, ...] = ()  # beside loopback names and `host`; "*" allows any
     allowed_origins: tuple[str, ...] = ()  # browsers' origins that may call; none: CORS is off
     aliases: dict[str, str] = field(default_factory=dict)  # name -> model id or repository

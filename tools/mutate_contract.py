@@ -125,7 +125,7 @@ server/gate.py: only Authorization holds a key [gate usual_header]
     KEY_HEADERS = ("API_KEY", "X_API_KEY")
     KEY_HEADERS = ()
 server/gate.py: keys are not looked at [python keys]
-        if not self._keys:
+        if is_admin or not self._keys or _is_among(given, self._keys):
         if True:
 server/gate.py: CORS is always on [requests cors]
     if origin in self._allowed or "*" in self._allowed:
@@ -149,7 +149,7 @@ server/hosts.py: a loopback address with something behind it is loopback [hosts 
     matched = AUTHORITY.fullmatch(text)
     matched = AUTHORITY.match(text)
 api/health.py: everybody is told what fails [door health_tells]
-        if req.env.get(HAS_KEY, True):
+        if access.rights(req).details:
         if True:
 server/parser.py: a body with two lengths is read [parser two_readers]
     if codings and "CONTENT_LENGTH" in self.headers:

@@ -6,7 +6,7 @@ from typing import Any
 
 from falcon import Request, Response
 
-from ominix.http.access import HAS_KEY
+from ominix.http import access
 from ominix.http.answers import RETRY_SECONDS, Answers
 from ominix.workers.pool import Pool, WorkerState
 
@@ -25,7 +25,7 @@ class Health:
         body: dict[str, Any] = {"status": "unavailable" if reason else "ok"}
         if reason:
             resp.set_header("Retry-After", str(RETRY_SECONDS))
-        if req.env.get(HAS_KEY, True):  # others are told the status alone
+        if access.rights(req).details:  # others are told the status alone
             if reason:
                 body["reason"] = reason[:MAX_REASON]
             if states:

@@ -12,7 +12,7 @@ from falcon import Request, Response
 from ominix.errors import Busy, ClientLeft, Conflict, InvalidRequest, ModelNotFound, Unavailable
 from ominix.families import table
 from ominix.families.family import UNKNOWN
-from ominix.http import schemas
+from ominix.http import access, schemas
 from ominix.http.answers import Answers
 from ominix.http.listener import POLL_SECONDS, is_gone
 from ominix.library.catalog import Catalog
@@ -48,19 +48,20 @@ class Models:
                 f"'task' must be one of {', '.join(table.tasks())}.", param="task", code="invalid_value"
             )
         models = self._catalog.models()
-        listed = [self._object(model) for model in models if _is_listed(model, task)]
+        listed = [self._object(model, req) for model in models if _is_listed(model, task)]
         if task is None:
             there = {model.id for model in models}
             coming = [d for d in self._downloads.all() if d.state in COMING and d.id not in there]
-            listed += filter(None, map(self._pending, coming))
+            pending = [self._pending(download, req) for download in coming]
+            listed += [entry for entry in pending if entry is not None]
         self._answers.send(resp, "model_list", {"object": "list", "data": listed})
 
     def on_get_one(self, req: Request, resp: Response, model_id: str) -> None:
         _check(model_id, "GET")
         try:
-            body = self._object(self._catalog.get(model_id))
+            body = self._object(self._catalog.get(model_id), req)
         except (ModelNotFound, Unavailable):
-            pending = self._pending_named(model_id)
+            pending = self._pending_named(model_id, req)
             if pending is None:
                 raise
             body = pending
@@ -69,14 +70,14 @@ class Models:
     def on_delete_one(self, req: Request, resp: Response, model_id: str) -> None:
         """Takes exact names alone: a name that means any model is nothing to delete."""
         _check(model_id, "DELETE")
-        found, folder_name = self._deletable(model_id)
+        found, folder_name = self._deletable(model_id, req)
         with self._pool.without(found):
             self._downloads.delete(folder_name)
         self._answers.send(resp, "model_deleted", {"id": found, "object": "model", "deleted": True})
 
-    def _deletable(self, name: str) -> tuple[str, str]:
+    def _deletable(self, name: str, req: Request) -> tuple[str, str]:
         """Its id and its folder's name."""
-        pending = self._pending_named(name)
+        pending = self._pending_named(name, req)
         if pending:
             return pending["id"], pending["id"]
         model = self._catalog.exact(name)
@@ -92,7 +93,7 @@ class Models:
             self._pool.unload(model.id)
         else:
             self._load(req, model)
-        self._answers.send(resp, "model", self._object(model))
+        self._answers.send(resp, "model", self._object(model, req))
 
     def on_options_one(self, req: Request, resp: Response, model_id: str) -> None:
         resp.set_header("Allow", ", ".join(_methods(model_id)))
@@ -107,14 +108,15 @@ class Models:
         finally:
             self._waiting.release()
 
-    def _object(self, model: Model) -> dict[str, Any]:
-        return model_object(model, model.id in self._pool.loaded())
+    def _object(self, model: Model, req: Request) -> dict[str, Any]:
+        is_loaded = model.id in self._pool.loaded()
+        return model_object(model, loaded=is_loaded, with_path=access.rights(req).paths)
 
-    def _pending_named(self, name: str) -> dict[str, Any] | None:
+    def _pending_named(self, name: str, req: Request) -> dict[str, Any] | None:
         downloads = [d for d in self._downloads.all() if name in (d.id, d.repo_id)]
-        return self._pending(downloads[0]) if downloads else None
+        return self._pending(downloads[0], req) if downloads else None
 
-    def _pending(self, download: Download) -> dict[str, Any] | None:
+    def _pending(self, download: Download, req: Request) -> dict[str, Any] | None:
         """A model that is not usable yet, as the list shows it; None for one that is, or was cancelled."""
         is_coming = download.state in COMING
         if not is_coming and download.state not in TROUBLE:
@@ -130,7 +132,7 @@ class Models:
             repo_id=download.repo_id,
             trouble=trouble,
         )
-        return {**model_object(model, False), "status": "downloading" if is_coming else "failed"}
+        return {**self._object(model, req), "status": "downloading" if is_coming else "failed"}
 
 
 def _is_listed(model: Model, task: str | None) -> bool:
@@ -163,7 +165,7 @@ def _await(worker: WorkerProcess, req: Request) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def model_object(model: Model, loaded: bool) -> dict[str, Any]:
+def model_object(model: Model, *, loaded: bool, with_path: bool = True) -> dict[str, Any]:
     bits, group_size = model.quantization or (None, None)
     quantization = {"bits": bits, "group_size": group_size} if model.quantization else None
     known: dict[str, Any] = {
@@ -171,7 +173,7 @@ def model_object(model: Model, loaded: bool) -> dict[str, Any]:
         "object": "model",
         "created": model.created,
         "owned_by": model.owned_by,
-        "path": model.shown_path,
+        "path": model.shown_path if with_path else None,
         "loaded": loaded,
         "size_bytes": model.size_bytes,
         "status": "ready",

@@ -21,6 +21,7 @@ from ominix import python_child
 from ominix.cli import flags
 from ominix.cli.progress import Spinner
 from ominix.errors import ServerError
+from ominix.server.hosts import http_address
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 600.0  # silence; the server pings every 15 s
@@ -163,10 +164,6 @@ def connected(home: Path, address: Address, *server_flags: str) -> Iterator[Clie
         raise ServerError(f"no ominix server answers at {url}: {absence}")
     with _private_server(home, server_flags) as url, contextlib.closing(Client(url, key)) as client:
         yield client
-
-
-def http_address(host: str, port: int) -> str:
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 @contextlib.contextmanager

@@ -13,9 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 from ominix import python_child
-from ominix.cli.client import Client, http_address
+from ominix.cli.client import Client
 from ominix.cli.flags import Flags
 from ominix.library.catalog import EMBEDDED, Catalog
+from ominix.server.hosts import http_address
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("mlx", "mlx-lm", "falcon", "waitress", "soundfile", "av", "soxr", "huggingface_hub")

@@ -8,13 +8,14 @@ import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ominix import lifeline
-from ominix.cli import flags
+from ominix.cli import flags, key_files
 from ominix.config import MIB, Config
-from ominix.errors import OminixError
+from ominix.errors import OminixError, ServerError
 from ominix.families.table import recommended
 from ominix.http import access, schemas
 from ominix.library import removal
@@ -23,6 +24,7 @@ from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.model import BUILT_IN, Model
 from ominix.library.records import Records
+from ominix.server import hosts
 from ominix.server.app import create_app
 from ominix.server.endpoints import Endpoints
 from ominix.server.gate import Gate, Origins
@@ -32,9 +34,11 @@ from ominix.workers.pool import Pool, Residency
 
 MODELS_SHARE = 0.75  # of the machine's memory: what all models may take together
 WORKER_SHARE = 0.9  # of the machine's memory: a worker that takes more ends itself, not the machine
+EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and which of them is this machine's own
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 INSECURE = (
-    "ominix: {host} is reachable from other machines: give an API key (--api-key or OMINIX_API_KEY), "
+    "{host} is reachable from other machines: give an API key (--api-key, --api-key-file or "
+    "OMINIX_API_KEY), "
     "or say --insecure if everyone who reaches it may use it."
 )
 
@@ -95,6 +99,9 @@ def _add_access_flags(f: flags.Flags) -> None:
         dest="max_chat_bytes", default=Config.max_chat_bytes / MIB,
     )  # fmt: skip
     f.many("api-key", "api_keys", flags.key, "a key that clients must send")
+    f.many("api-key-file", "api_key_files", Path, "a file of such keys, one a line")
+    f.many("admin-key", "admin_keys", flags.key, "a key without which nobody downloads, deletes or loads")
+    f.many("admin-key-file", "admin_key_files", Path, "a file of such keys, one a line")
     f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
     f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
     f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
@@ -110,9 +117,12 @@ def run(
     """
     if end_with_stdin:
         lifeline.end_with_stdin()
-    config = Config(aliases=dict(aliases), **settings)
-    if config.host not in LOOPBACK and not config.api_keys and not insecure:
-        print(INSECURE.format(host=config.host), file=sys.stderr)
+    try:
+        config = _with_keys(Config(aliases=dict(aliases), **settings))
+        if config.host not in LOOPBACK and not config.api_keys and not insecure:
+            raise ServerError(INSECURE.format(host=config.host))
+    except ServerError as error:
+        print(f"ominix: {error}", file=sys.stderr)
         return 1
     _log_to_stderr(as_json=config.log_json)
     schemas.warm()
@@ -132,12 +142,20 @@ def run(
         reason = error.strerror or error
         print(f"ominix: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
         return 1
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    print(banner(address, catalog.models(), config.models_folder), flush=True)
+    print(banner(addresses(host, port), catalog.models(), config.models_folder), flush=True)
     if not _preloaded(config.preload, pool, catalog):
         return 1
     server.run()
     return 0
+
+
+def _with_keys(config: Config) -> Config:
+    """With the keys of its files. Raises ServerError."""
+    return replace(
+        config,
+        api_keys=config.api_keys + key_files.keys(config.api_key_files),
+        admin_keys=config.admin_keys + key_files.keys(config.admin_key_files),
+    )
 
 
 # These two hand each part of Config to whom it is for.
@@ -171,7 +189,8 @@ def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
         audio_roots=config.audio_roots,
         ignore_unsupported=config.ignore_unsupported,
     )
-    gate = Gate(config.api_keys, (config.host, *config.allowed_hosts), origins)
+    names = (config.host, *config.allowed_hosts)
+    gate = Gate(config.api_keys, names, origins, config.admin_keys)
     return Server(
         access.logged(app),
         Door(gate, origins, Endpoints(app, config.max_upload_bytes, config.max_chat_bytes)),
@@ -206,8 +225,19 @@ def _machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def banner(address: str, models: Sequence[Model], models_folder: Path) -> str:
+def addresses(host: str, port: int) -> list[str]:
+    """Where the server is reached: from here first, then from other machines."""
+    if host not in EVERY_ADDRESS:
+        return [hosts.http_address(host, port)]
+    others = [name for name in hosts.network_addresses() if ":" not in name or ":" in host]
+    return [hosts.http_address(name, port) for name in (EVERY_ADDRESS[host], *others)]
+
+
+def banner(reached_at: Sequence[str], models: Sequence[Model], models_folder: Path) -> str:
+    address, *others = reached_at
     lines = [f"ominix serves {address}/v1 (docs: {address}/docs, Ctrl-C stops)"]
+    if others:
+        lines.append("From other machines: " + ", ".join(f"{other}/v1" for other in others))
     lines += [_line(model) for model in models]
     if not any(m.engine and m.origin != BUILT_IN for m in models):
         lines.append(

@@ -11,6 +11,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from falcon import Request
@@ -21,13 +22,26 @@ if TYPE_CHECKING:
 log = logging.getLogger("ominix.access")
 
 ENTRY = "ominix.access_entry"  # in the environment of a request
-HAS_KEY = "ominix.has_key"  # in the environment: whether the caller may be told everything (server/gate)
+RIGHTS = "ominix.rights"  # in the environment: the caller's Rights
 SANE_ID = re.compile(r"[A-Za-z0-9_.:-]{1,128}")
 MAX_PATH = 200  # characters of a path that the log shows
 
 
 def fresh_id() -> str:
     return f"req_{uuid.uuid4().hex}"
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a caller may be told; server/gate decides. Who may not call at all, does not get this far."""
+
+    details: bool = True  # of the server's health
+    paths: bool = True  # of folders on the machine
+
+
+def rights(req: Request) -> Rights:
+    found: Rights = req.env.get(RIGHTS, Rights())
+    return found
 
 
 class AccessEntry:

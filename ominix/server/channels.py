@@ -81,7 +81,7 @@ def _answer(error: Error | Refusal) -> dict[str, Any]:
 class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        environ[access.HAS_KEY] = self.request.has_key
+        environ[access.RIGHTS] = self.request.rights
         return environ
 
     def execute(self) -> None:

@@ -3,24 +3,38 @@
 The front door (parser.py) asks `Gate.check` as soon as a request's headers are read, before anything of its
 body is stored. `Cors` only writes what browsers want to see on the answers. OPEN_PATHS lists all that is told
 without a key.
+
+    caller            asks for work   manages models   sees folders' paths
+    no key there are  yes             yes              from this machine
+    one of the keys   yes             if there is no   from this machine, if there
+                                      admin key        is no admin key
+    the admin key     yes             yes              yes
+
+To manage is to download, delete, load and unload: who may transcribe need not empty the disk.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from falcon import Request, Response
 
 from ominix.errors import Forbidden, NotAuthenticated
+from ominix.http.access import Rights
 from ominix.http.answers import IGNORED
 from ominix.server import hosts
 
 # /health then tells its status alone (api/health.py).
 OPEN_PATHS = ("/", "/health", "/livez", "/openapi.json", "/docs")
 READING = ("GET", "HEAD", "OPTIONS")  # these methods start nothing and change nothing
+MODELS = re.compile(r"/v1/models(/.*)?", re.DOTALL)  # what changes something there manages models
 KEY_HEADERS = ("API_KEY", "X_API_KEY")
+HEADER_NAMES = re.compile(r"[A-Za-z0-9-]+(?:, ?[A-Za-z0-9-]+){0,63}")
+# A request with one of these came through a proxy, so that its sender may be anywhere.
+PROXY_HEADERS = ("X_FORWARDED_FOR", "FORWARDED", "VIA", "X_REAL_IP")
 # Sec-Fetch-Site of requests that no foreign page made. "same-site" may be another port or a sister domain.
 OWN_SITES = ("none", "same-origin")
 
@@ -48,25 +62,33 @@ class Origins:
 
 
 class Gate:
-    """Empty `keys`: anyone; "*" in `names`: any host."""
+    """Empty `keys`: anyone; empty `admin_keys`: whoever may call manages; "*" in `names`: any host."""
 
-    def __init__(self, keys: tuple[str, ...], names: tuple[str, ...], origins: Origins) -> None:
+    def __init__(
+        self,
+        keys: tuple[str, ...],
+        names: tuple[str, ...],
+        origins: Origins,
+        admin_keys: tuple[str, ...] = (),
+    ) -> None:
         self._keys = [key.encode() for key in keys]
+        self._admin_keys = [key.encode() for key in admin_keys]
         self._hosts = hosts.own_names() | set(map(_name, names))
         self._origins = origins
 
-    def check(self, call: Call) -> bool:
-        """Whether the caller may be told everything. Raises Forbidden or NotAuthenticated."""
+    def check(self, call: Call) -> Rights:
+        """What the caller may be told. Raises Forbidden or NotAuthenticated."""
         self._check_host(call)
         self._check_origin(call)
-        if not self._keys:
-            return True
         given = _given_key(call.headers)
-        if given is not None and self._is_key(given):
-            return True
+        is_admin = _is_among(given, self._admin_keys)
+        if is_admin or not self._keys or _is_among(given, self._keys):
+            if self._admin_keys and not is_admin:
+                _check_manages_nothing(call, given)
+            return Rights(paths=is_admin or (not self._admin_keys and _is_local(call)))
         is_open = call.path in OPEN_PATHS and call.method in ("GET", "HEAD")
         if is_open or _is_preflight(call):
-            return False
+            return Rights(details=False, paths=False)
         if given is None:
             raise NotAuthenticated(
                 "This server needs an API key: send it as 'Authorization: Bearer KEY'.",
@@ -105,10 +127,26 @@ class Gate:
         ):
             raise _foreign(origin[:100])
 
-    def _is_key(self, given: str) -> bool:
-        sent = given.encode("latin-1")  # a header's bytes
-        matches = [hmac.compare_digest(sent, key) for key in self._keys]  # all of them, at any time
-        return any(matches)
+
+def _is_among(given: str | None, keys: Sequence[bytes]) -> bool:
+    sent = (given or "").encode("latin-1")  # a header's bytes
+    matches = [hmac.compare_digest(sent, key) for key in keys]  # all of them, at any time
+    return given is not None and any(matches)
+
+
+def _check_manages_nothing(call: Call, given: str | None) -> None:
+    """For a caller without the admin key."""
+    if call.method in READING or not MODELS.fullmatch(call.path):
+        return
+    message = "To download, delete, load or unload models here, send the admin key as the API key."
+    if given is None:
+        raise NotAuthenticated(message, code="missing_api_key")
+    raise Forbidden(message, code="admin_key_required")
+
+
+def _is_local(call: Call) -> bool:
+    """Whether it comes from this machine, as far as can be told."""
+    return hosts.is_loopback(call.address) and not any(name in call.headers for name in PROXY_HEADERS)
 
 
 def _name(allowed: str) -> str:
@@ -158,7 +196,16 @@ class Cors:
             resp.append_header(name, value)
         if headers and req.method == "OPTIONS" and req.get_header("Access-Control-Request-Method"):
             resp.status = 204
-            resp.set_header("Access-Control-Allow-Methods", "GET, POST, DELETE")
-            resp.set_header("Access-Control-Allow-Headers", "*, Authorization")
+            resp.set_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+            resp.set_header("Access-Control-Allow-Headers", _allowed_headers(req))
+            if req.get_header("Access-Control-Request-Private-Network") == "true":
+                # A page of the web asks whether it may call into this network.
+                resp.set_header("Access-Control-Allow-Private-Network", "true")
             resp.set_header("Access-Control-Max-Age", "600")
             resp.complete = True
+
+
+def _allowed_headers(req: Request) -> str:
+    """Those that are asked for by name: "*" counts for few browsers, and never for Authorization."""
+    asked = req.get_header("Access-Control-Request-Headers", default="")
+    return asked if HEADER_NAMES.fullmatch(asked) else "*, Authorization, Content-Type"

@@ -6,6 +6,7 @@ What does not parse is None. Knows nothing of requests.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 import socket
@@ -75,6 +76,25 @@ def own_names() -> frozenset[str]:
     """What this machine is called, by itself and in its containers."""
     name = socket.gethostname().lower().removesuffix(".")
     return frozenset((*LOOPBACK_NAMES, *CONTAINERS_HOST, name, name.partition(".")[0])) - {""}
+
+
+def network_addresses() -> list[str]:
+    """The addresses at which other machines of the network reach this one.
+
+    A UDP socket that is connected sends nothing, and has the address of the way out. Both targets are
+    reserved for documentation (RFC 5737, RFC 3849).
+    """
+    found = []
+    for family, target in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as way_out:
+            way_out.connect((target, 9))
+            found.append(way_out.getsockname()[0])
+    # A link-local one would need a zone, which no URL has.
+    return [text for text in found if not (is_loopback(text) or text.startswith("fe80:"))]
+
+
+def http_address(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def is_same_origin(origin: str, host: str) -> bool:

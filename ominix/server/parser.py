@@ -23,6 +23,7 @@ from waitress.utilities import Error
 
 from ominix.errors import OminixError, TooLarge
 from ominix.http import answers
+from ominix.http.access import Rights
 from ominix.server import hosts
 from ominix.server.chunks import ChunkedReceiver
 from ominix.server.endpoints import Endpoints
@@ -63,7 +64,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
 
     def __init__(self, door: Door, address: str, adj: Adjustments) -> None:
         super().__init__(adj)
-        self.has_key = False  # whether the caller may be told everything
+        self.rights = Rights(details=False, paths=False)
         self.is_body_left = False  # what the client still sends of this request is not read
         self._door = door
         self._address = address
@@ -129,7 +130,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
         path = path if path == "/" else path.removesuffix("/")
         method = "GET" if self.command == "HEAD" else self.command
         try:
-            self.has_key = self._door.gate.check(Call(self.command, path, self.headers, self._address))
+            self.rights = self._door.gate.check(Call(self.command, path, self.headers, self._address))
             limit = self._door.endpoints.body_limit(method, path)
             self._max_body_bytes = limit or 0
             if limit is None and self.body_rcv is not None:

@@ -7,7 +7,7 @@ import pytest
 from falcon import testing
 
 from ominix.api.health import MAX_REASON, Health
-from ominix.http.access import HAS_KEY
+from ominix.http.access import RIGHTS, Rights
 from ominix.http.answers import Answers
 from ominix.workers.pool import WorkerState
 
@@ -31,6 +31,6 @@ def test_reasons_are_cut(client):
 
 
 def test_without_the_key_the_status_is_all(client):
-    answer = client.simulate_get("/health", extras={HAS_KEY: False})
+    answer = client.simulate_get("/health", extras={RIGHTS: Rights(details=False)})
     assert (answer.status_code, answer.json) == (503, {"status": "unavailable"})
     assert answer.headers["retry-after"]

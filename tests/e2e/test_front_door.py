@@ -14,9 +14,12 @@ import psutil
 import pytest
 from serving import Clients, RunningServer, eventually
 
+from ominix.server.hosts import network_addresses
+
 pytestmark = pytest.mark.slow
 
 CHAT = "/v1/chat/completions"
+CASES = Path(__file__).parents[1] / "data" / "cases" / "hosts.txt"
 GET = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
@@ -68,6 +71,76 @@ def test_from_another_machine_with_a_key_any_name_is_right(serve):
         headers = {"Host": host, "Authorization": "Bearer one"}
         assert server.request("GET", "/v1/models", headers=headers)[0] == 200
     assert server.request("GET", "/v1/models", headers={"Host": "studio.local"})[0] == 401
+
+
+def hosts() -> dict[str, list[tuple[str, int]]]:
+    """How a server is started -> Host headers and the right status, of tests/data/cases/hosts.txt."""
+    rows = [line.split("\t") for line in CASES.read_text().splitlines() if line and line[0] != "#"]
+    found: dict[str, list[tuple[str, int]]] = {}
+    for host, flags, status in rows:
+        found.setdefault("" if flags == "(default)" else flags, []).append((host, int(status)))
+    return found
+
+
+def test_the_banner_names_the_address_for_other_machines(serve):
+    server = serve("--scripted", "--host", "0.0.0.0", "--api-key", "k")
+    assert f"http://127.0.0.1:{server.port}/v1" in server.banner[0]
+    assert server.process.stdout
+    second = server.process.stdout.readline()
+    for address in network_addresses():
+        assert (f"http://{address}:{server.port}/v1" in second) == (":" not in address)
+
+
+@pytest.mark.parametrize("flags", hosts())
+def test_which_hosts_are_right(serve, flags):
+    server = serve("--scripted", *flags.split())
+    for host, status in hosts()[flags]:
+        headers = {"Host": host, "Authorization": "Bearer k"}
+        assert server.request("GET", "/v1/models", headers=headers)[0] == status, host
+
+
+def test_an_electron_app_calls_on_loopback_without_any_setting(serve):
+    """Obsidian's plugins call from app://obsidian.md: the answers were there, and could not be read."""
+    server = serve("--scripted")
+    page = {"Origin": "app://obsidian.md", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors"}
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    status, found, _ = server.request("OPTIONS", "/v1/audio/transcriptions", headers={**page, **asked})
+    assert (status, found["Access-Control-Allow-Origin"]) == (204, "app://obsidian.md")
+    assert "authorization" in found["Access-Control-Allow-Headers"]
+    assert "POST" in found["Access-Control-Allow-Methods"]
+    form = "".join(
+        f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+        for name, value in {
+            "model": "scripted-speech",
+            "prompt": "say hi",
+            'file"; filename="a.webm': "x",
+        }.items()
+    )
+    sent = {**page, "Content-Type": "multipart/form-data; boundary=b", "Authorization": "Bearer sk-1"}
+    status, found, body = server.request("POST", "/v1/audio/transcriptions", form + "--b--\r\n", sent)
+    assert (status, body["text"], found["Access-Control-Allow-Origin"]) == (200, "hi", "app://obsidian.md")
+
+
+def test_keys_in_files_and_an_admin_key(serve, tmp_path):
+    keys, admin = tmp_path / "keys", tmp_path / "admin"
+    keys.write_text("# who may transcribe\n\nfirst\n  second  \n")
+    admin.write_text("root\n")
+    keys.chmod(0o640)
+    admin.chmod(0o600)
+    server = serve("--scripted", "--api-key-file", str(keys), env={"OMINIX_ADMIN_KEY_FILE": str(admin)})
+    assert f"others can read the keys in {keys}: chmod 600" in server.log
+    assert str(admin) not in server.log
+    load = ("POST", "/v1/models/scripted/load")
+    for key in ("first", "second"):
+        headers = {"Authorization": f"Bearer {key}"}
+        status, _, body = server.request(*load, headers=headers)
+        assert (status, body["error"]["code"]) == (403, "admin_key_required")
+        (model, *_) = server.request("GET", "/v1/models", headers=headers)[2]["data"]
+        assert "path" not in model
+    assert server.request("GET", "/v1/models")[0] == 401
+    root = {"Authorization": "Bearer root"}
+    assert server.request(*load, headers=root)[0] == 200
+    assert "path" in server.request("GET", "/v1/models", headers=root)[2]["data"][0]
 
 
 def test_health_tells_its_status_alone_without_the_key(serve):

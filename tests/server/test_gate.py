@@ -18,17 +18,21 @@ LAN = "10.0.0.7"
 
 
 def ask(gate: Gate, method: str = "GET", path: str = "/v1/models", address: str = "127.0.0.1", **headers):
-    """Whether the caller is told everything, or the code of the refusal."""
+    """Whether the caller is told everything but paths, or the code of the refusal."""
     named = {"HOST": "localhost:8080", **headers}
     try:
-        return gate.check(Call(method, path, named, address))
+        return gate.check(Call(method, path, named, address)).details
     except OminixError as error:
         assert isinstance(error, (Forbidden, NotAuthenticated))
         return error.code
 
 
-def gate(keys=(), names=(), origins=()) -> Gate:
-    return Gate(tuple(keys), tuple(names), Origins(tuple(origins)))
+def gate(keys=(), names=(), origins=(), admin_keys=()) -> Gate:
+    return Gate(tuple(keys), tuple(names), Origins(tuple(origins)), tuple(admin_keys))
+
+
+def sees_paths(gate: Gate, address: str = "127.0.0.1", **headers) -> bool:
+    return gate.check(Call("GET", "/v1/models", {"HOST": "localhost", **headers}, address)).paths
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,47 @@ def test_what_is_told_without_a_key():
         assert ask(keyed, path=path, AUTHORIZATION="Bearer one") is True
     for path in ("/v1/models", "/health/x", "/docs2", "/v1", CHAT, "*"):
         assert ask(keyed, path=path) == "missing_api_key"
+
+
+MANAGING = [
+    ("POST", "/v1/models/download"), ("DELETE", "/v1/models/a"), ("DELETE", "/v1/models/a/b"),
+    ("DELETE", "/v1/models/downloads/a"), ("POST", "/v1/models/a/load"), ("POST", "/v1/models/a/unload"),
+]  # fmt: skip
+ONE, ROOT = {"AUTHORIZATION": "Bearer one"}, {"X_API_KEY": "root"}
+
+
+@pytest.mark.parametrize(("method", "path"), MANAGING)
+def test_with_an_admin_key_nobody_else_manages_models(method, path):
+    both, open_to_all = gate(["one"], admin_keys=["root"]), gate(admin_keys=["root"])
+    assert ask(both, method, path, **ROOT) is True
+    assert ask(both, method, path, **ONE) == "admin_key_required"
+    assert ask(both, method, path) == "missing_api_key"
+    assert ask(open_to_all, method, path) == "missing_api_key"
+    assert ask(open_to_all, method, path, **ONE) == "admin_key_required"
+    assert ask(open_to_all, method, path, **ROOT) is True
+    assert ask(gate(["one"]), method, path, **ONE) is True  # without one every key manages
+    assert ask(gate(), method, path) is True
+
+
+def test_an_admin_key_changes_nothing_for_work_and_questions():
+    both = gate(["one"], admin_keys=["root"])
+    for key in (ONE, ROOT):
+        assert ask(both, "POST", CHAT, **key) is True
+        assert ask(both, "GET", "/v1/models/downloads", **key) is True
+    assert ask(both, "POST", CHAT) == "missing_api_key"
+    assert ask(gate(admin_keys=["root"]), "POST", CHAT) is True
+
+
+def test_who_sees_paths_of_the_machine():
+    """On the machine itself, or with the admin key; a proxy on it may bring anybody."""
+    assert sees_paths(gate())
+    assert sees_paths(gate(["one"]), **ONE)
+    assert sees_paths(gate(["one"], admin_keys=["root"]), LAN, **ROOT)
+    assert not sees_paths(gate(), LAN)
+    assert not sees_paths(gate(["one"]), LAN, **ONE)
+    assert not sees_paths(gate(["one"], admin_keys=["root"]), **ONE)
+    for header in ("X_FORWARDED_FOR", "FORWARDED", "VIA"):
+        assert not sees_paths(gate(), **{header: "for=10.0.0.9"})
 
 
 @pytest.mark.contract("transport.keys")
@@ -184,5 +229,28 @@ def test_an_allowed_origin_gets_its_headers_and_preflight(client, origin):
     preflight = allowed.simulate_options(CHAT, headers={**headers, "Access-Control-Request-Method": "POST"})
     assert preflight.status_code == 204
     assert "POST" in preflight.headers["access-control-allow-methods"]
+    for method in ("GET", "POST", "DELETE"):
+        assert method in preflight.headers["access-control-allow-methods"].split(", ")
+    assert "access-control-allow-private-network" not in preflight.headers
     other = allowed.simulate_get("/livez", headers={"Origin": "https://other.example"})
     assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_preflight_is_answered_in_full(client):
+    headers = {
+        "Origin": "https://page.example",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Private-Network": "true",
+    }
+    for asked, allowed in (
+        ("authorization,content-type,x-stainless-os", "authorization,content-type,x-stainless-os"),
+        ("x; evil", "*, Authorization, Content-Type"),
+        (None, "*, Authorization, Content-Type"),
+    ):
+        named = {**headers, **({"Access-Control-Request-Headers": asked} if asked else {})}
+        answer = client("https://page.example").simulate_options(CHAT, headers=named)
+        assert answer.status_code == 204
+        assert answer.headers["access-control-allow-headers"] == allowed
+        assert answer.headers["access-control-allow-private-network"] == "true"
+    answer = client().simulate_options(CHAT, headers=headers)
+    assert not [name for name in answer.headers if name.startswith("access-control")]

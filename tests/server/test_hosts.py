@@ -111,3 +111,10 @@ def test_others_are_not(origin):
 )  # fmt: skip
 def test_who_calls_from_this_machine(address, is_loopback):
     assert hosts.is_loopback(address) == is_loopback
+
+
+def test_addresses_for_other_machines_are_reachable_ones():
+    for found in hosts.network_addresses():
+        assert hosts.is_literal(found)
+        assert not hosts.is_loopback(found)
+    assert hosts.http_address("::1", 80) == "http://[::1]:80"

@@ -191,8 +191,8 @@ def test_nobody_is_told_to_go_on_without_a_body():
 
 def test_who_has_the_key_is_known():
     line = "GET /health HTTP/1.1"
-    assert parsed(request(HOST, "api-key: one", line=line), keys=("one",)).has_key
-    assert not parsed(request(HOST, line=line), keys=("one",)).has_key
+    assert parsed(request(HOST, "api-key: one", line=line), keys=("one",)).rights.details
+    assert not parsed(request(HOST, line=line), keys=("one",)).rights.details
 
 
 @pytest.mark.parametrize(
