@@ -11,7 +11,7 @@ from io import FileIO
 
 import numpy as np
 
-from ominix.audio import libav, pcm, resample, sniff
+from ominix.audio import libav, mix, pcm, resample, sniff
 from ominix.audio.piece import Piece, Samples
 from ominix.audio.refusals import too_long, unreadable
 
@@ -26,7 +26,7 @@ def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[S
     The descriptor belongs to this call: it is closed with the iterator, also with one that was never asked.
 
     `max_bytes` bounds the decoded samples of all channels, at their own rate, as float32. The
-    channels count alike in the mean. NaN and infinity become 0; what exceeds full scale stays.
+    channels count by their roles. NaN and infinity become 0; what exceeds full scale stays.
 
     A file that ends early is decoded as far as it goes, whatever its header says: streams have no
     end mark, and whether an upload is whole HTTP tells. Frames that cannot be decoded are left
@@ -83,7 +83,8 @@ def _check(piece: Piece) -> None:
 
 
 def _mono(pieces: Iterable[Piece]) -> Iterator[tuple[Samples, int]]:
-    for samples, rate_hz in pieces:
-        finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
-        mean = finite.mean(axis=1, dtype=np.float64).astype(np.float32)
-        yield np.clip(mean, -_LOUDEST, _LOUDEST), rate_hz
+    mixer = mix.Mixer()
+    for piece in pieces:
+        finite = np.nan_to_num(piece.samples, nan=0.0, posinf=0.0, neginf=0.0)
+        bounded = np.clip(finite, -_LOUDEST, _LOUDEST)
+        yield mixer.mono(piece._replace(samples=bounded)), piece.sample_rate_hz

@@ -173,7 +173,13 @@ class _Packer:
 def _piece(frame: AudioFrame) -> Piece:
     values = frame.to_ndarray()  # (channels, samples), or (1, samples * channels)
     samples = values.T if frame.format.is_planar else values.reshape(frame.samples, -1)
-    return Piece(_floats(samples), frame.sample_rate)
+    return Piece(_floats(samples), frame.sample_rate, _roles(frame))
+
+
+def _roles(frame: AudioFrame) -> tuple[str, ...]:
+    """Of its channels; () if the file does not say."""
+    names = tuple(channel.name for channel in frame.layout.channels)
+    return names if len(set(names)) == len(names) > 1 else ()
 
 
 def _floats(samples: npt.NDArray[Any]) -> Samples:
@@ -187,18 +193,25 @@ def _floats(samples: npt.NDArray[Any]) -> Samples:
 
 def _joined(frames: Iterator[Piece], changes_left: int) -> Iterator[Piece]:
     """The same sound in pieces of some seconds: some codecs have frames of 2.5 ms."""
-    held: list[Samples] = []
-    form, length = (0, 0), 0
-    for samples, rate_hz in frames:
-        changed = (rate_hz, samples.shape[1]) != form
-        if held and (changed or length * form[1] >= _PIECE_VALUES):
-            yield Piece(np.concatenate(held), form[0])
-            changes_left -= changed
-            if changes_left < 0:
-                raise unreadable("changes its rate or channels on the way: send its parts one by one")
-            held, length = [], 0
-        form = rate_hz, samples.shape[1]
-        held.append(samples)
-        length += len(samples)
+    held: list[Piece] = []
+    values = 0
+    for frame in frames:
+        changed = bool(held) and _form(frame) != _form(held[0])
+        changes_left -= changed
+        if changes_left < 0:
+            raise unreadable("changes its rate or channels on the way: send its parts one by one")
+        if held and (changed or values >= _PIECE_VALUES):
+            yield _whole(held)
+            held, values = [], 0
+        held.append(frame)
+        values += frame.samples.size
     if held:
-        yield Piece(np.concatenate(held), form[0])
+        yield _whole(held)
+
+
+def _form(piece: Piece) -> tuple[int, int, tuple[str, ...]]:
+    return piece.sample_rate_hz, piece.samples.shape[1], piece.roles
+
+
+def _whole(held: list[Piece]) -> Piece:
+    return held[0]._replace(samples=np.concatenate([piece.samples for piece in held]))

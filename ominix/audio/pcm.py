@@ -17,17 +17,18 @@ from ominix.audio.refusals import unreadable
 
 DEMUXERS = frozenset({"wav", "w64", "aiff", "au"})
 _SUBTYPES = frozenset({"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"})
+_WITH_ROLES = range(3, 33)  # libsndfile does not say which channel is the centre
 _READ_VALUES = 1 << 18  # samples times channels at once: 1 MiB of float32
 
 
 def opened(file: FileIO) -> soundfile.SoundFile | None:
-    """The file for `pieces`; None where FFmpeg has to try: other codecs, a data size of 0."""
+    """The file for `pieces`; None where FFmpeg has to try: other codecs, a size of 0, channels with roles."""
     file.seek(0)  # libsndfile takes the position of the descriptor as the file's start
     try:
         sound = soundfile.SoundFile(file.fileno(), closefd=False)
     except soundfile.LibsndfileError:
         return None
-    if sound.subtype in _SUBTYPES and sound.frames > 0:
+    if sound.subtype in _SUBTYPES and sound.frames > 0 and sound.channels not in _WITH_ROLES:
         return sound
     sound.close()
     return None

@@ -13,6 +13,7 @@ Samples = npt.NDArray[np.float32]
 class Piece(NamedTuple):
     samples: Samples  # (samples, channels), full scale at 1
     sample_rate_hz: int
+    roles: tuple[str, ...] = ()  # of the channels, as FFmpeg names them (FL, FR, FC, LFE ...); (): unknown
 
     @property
     def seconds(self) -> float:
