@@ -308,6 +308,27 @@ def test_ids_of_the_list_work_everywhere_and_others_nowhere(serve):
 
 
 @pytest.mark.slow
+@pytest.mark.contract("models.ids", "transport.model-paths")
+def test_models_in_the_folders_of_owners_are_used_and_deleted(serve):
+    """LM Studio and oMLX keep them so: the list had one broken model, named after the owner."""
+    server = serve("--scripted", "--strict")
+    folder = server.home / "models" / "lmstudio-community" / "Good-MLX"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "scripted"}')
+    (folder / "model.safetensors").write_bytes(b"")
+    name = "lmstudio-community/Good-MLX"
+    assert name in {m["id"] for m in server.request("GET", "/v1/models")[2]["data"]}
+    assert said(server.chat("say yes", model=name)) == "yes"
+    for path in (name, name.replace("/", "%2F")):
+        assert server.request("GET", f"/v1/models/{path}")[2]["loaded"]
+    assert server.request("DELETE", f"/v1/models/{name}")[0] == 409
+    assert server.request("POST", f"/v1/models/{name}/unload")[0] == 200
+    assert server.request("DELETE", f"/v1/models/{name}")[2]["deleted"]
+    assert not folder.parent.exists()
+    assert server.request("GET", f"/v1/models/{name}")[0] == 404
+
+
+@pytest.mark.slow
 @pytest.mark.contract("models.aliases")
 def test_the_usual_names_mean_the_speech_model_and_more_can_be_given(serve):
     server = serve("--scripted", "--alias", "mine=scripted")

@@ -52,7 +52,7 @@ def _lines(model: Model, records: Records, folders: Folders) -> list[tuple[str, 
         ("repository", model.repo_id),
         ("revision", record.revision if record else None),
         ("downloaded", _date(record.downloaded_at) if record else None),
-        ("loaded", "yes" if folders.in_use(model.id) else "no"),
+        ("loaded", "yes" if folders.in_use(model.folder_name) else "no"),
         ("path", model.shown_path),
     ]
     return [(name, value) for name, value in known if value is not None]

@@ -38,7 +38,7 @@ def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
 
 def _row(model: Model, folders: Folders) -> tuple[str, ...]:
     state = f"not servable: {model.trouble}" if model.trouble else model.note or "ready"
-    if folders.in_use(model.id):
+    if folders.in_use(model.folder_name):
         state = "loaded"
     bits = str(model.quantization[0]) if model.quantization else "-"
     return (model.id, model.task, size(model.size_bytes), bits, state)

@@ -74,9 +74,10 @@ class Catalog:
 
     def _by_id(self, name: str) -> Model | None:
         """As `Lookup` finds first, without a look at the other folders: there may be thousands."""
-        folder = self._installed.folders().get(name)
+        folder = self._installed.folder(name)
         if folder is not None:
-            return _with(self._known().get(folder.name), self._installed.model(folder))
+            model = self._installed.model(folder)
+            return _with(self._known().get(model.folder_name), model)
         return next((model for model in self._others if model.id == name), None)
 
     def exact(self, name: str) -> Model:

@@ -1,5 +1,7 @@
 """Where models lie, where they grow and how they go: models/<id>, models/.downloads/<id>, models/.trash.
 
+A model of another program may lie one folder deeper (see layouts): it can be deleted, too.
+
 All three are below one folder, hence on one disk: a model appears and disappears by one rename. Knows
 nothing of the hub or of HTTP.
 """
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from ominix import locks
 from ominix.errors import Conflict, ModelNotFound
+from ominix.library import layouts
 from ominix.library.records import sync_folder
 
 LOCK_SECONDS = 0.5  # others look at a folder's lock for an instant
@@ -28,11 +31,21 @@ class Folders:
         self._trash = self.models / ".trash"
 
     def final(self, model_id: str) -> Path:
-        return self.models / _name(model_id)
+        """Also of an id `owner/name`: its own folder, or the one in the layout of the hub's cache."""
+        owner, slash, name = model_id.partition("/")
+        if not slash:
+            return self.models / _name(model_id)
+        cached = self.models / _name(layouts.hub_folder_name(model_id))
+        nested = self.models / _name(owner) / _name(name)
+        return cached if cached.is_dir() and not nested.is_dir() else nested
 
     def partial(self, model_id: str) -> Path:
         """Where it grows: is there exactly as long as the download is not done."""
         return self._downloads / _name(model_id)
+
+    def is_model(self, model_id: str) -> bool:
+        """Whether its folder holds a model, whole or not; an owner's folder holds others."""
+        return layouts.has_config(layouts.served(self.final(model_id)))
 
     def names_in_use(self) -> set[str]:
         """Names in use, in small letters: some disks do not tell them from large ones."""
@@ -43,12 +56,12 @@ class Folders:
         return self.final(model_id).is_dir() or self.partial(model_id).is_dir()
 
     def in_progress(self, model_id: str) -> bool:
-        """Whether a living process downloads it."""
-        return locks.is_held(self.partial(model_id), shared=True)
+        """Whether a living process downloads it: only into a folder of its own, without an owner's."""
+        return "/" not in model_id and locks.is_held(self.partial(model_id), shared=True)
 
     def in_use(self, model_id: str) -> bool:
         """Whether a living worker, of whichever server, holds it."""
-        return locks.is_held(self.final(model_id))
+        return locks.is_held(layouts.served(self.final(model_id)))
 
     def bytes_so_far(self, model_id: str) -> int:
         return sum(_size(entry) for entry in _entries(self.partial(model_id)))
@@ -69,9 +82,16 @@ class Folders:
         Raises Conflict while a worker, of whichever server, has it.
         """
         path = self.final(model_id)
+        owner = path.parent
+        if owner != self.models:
+            _check_nested(model_id, path)
         try:
-            with locks.held(path, seconds=LOCK_SECONDS):
-                return self._to_trash(path)
+            with locks.held(layouts.served(path), seconds=LOCK_SECONDS):
+                retired = self._to_trash(path)
+            if owner != self.models:
+                with contextlib.suppress(OSError):  # other models are in it
+                    owner.rmdir()
+            return retired
         except locks.Held:
             raise Conflict(
                 f"The model '{model_id}' is loaded; unload it first (POST /v1/models/{model_id}/unload).",
@@ -100,6 +120,18 @@ class Folders:
         target = self._trash / f"{path.name}-{time.time_ns()}"
         path.rename(target)
         return target
+
+
+def _check_nested(model_id: str, path: Path) -> None:
+    """Raises ModelNotFound for a part of another model, Conflict behind an owner's folder that is a link."""
+    if layouts.has_config(path.parent) or not layouts.has_config(path):
+        raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+    if path.parent.is_symlink():
+        raise Conflict(
+            f"The model '{model_id}' lies outside of the models folder, behind the link "
+            f"'{path.parent.name}': delete it there, or remove the link.",
+            code="model_elsewhere",
+        )
 
 
 def _name(model_id: str) -> str:

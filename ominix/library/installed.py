@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ominix.families.family import UNKNOWN, Family
 from ominix.families.table import Families
-from ominix.library import checkpoint, generation
+from ominix.library import checkpoint, generation, layouts
 from ominix.library.folder_cache import FolderCache
 from ominix.library.model import Model, printable
+from ominix.library.names import RESERVED
 
 log = logging.getLogger("ominix.library")
 
@@ -30,8 +31,37 @@ class Installed:
 
     def folders(self) -> dict[str, Path]:
         """By id. Those that can be looked at; links count as what they lead to."""
-        entries = self._entries.get(self._folder)
-        return {name: path for name, path, is_link in entries if not is_link or _is_folder(path)}
+        return self._by_id(self._entries.get(self._folder))
+
+    def folder(self, model_id: str) -> Path | None:
+        """As `folders` has it, without a look at most of the others: there may be thousands."""
+        names = (model_id, model_id.partition("/")[0], layouts.hub_folder_name(model_id))
+        entries = [entry for entry in self._entries.get(self._folder) if entry[0] in names]
+        return self._by_id(entries).get(model_id)
+
+    def _by_id(self, entries: Iterable[tuple[str, Path, bool]]) -> dict[str, Path]:
+        found: dict[str, Path] = {}
+        cached: dict[str, Path] = {}
+        for name, path, is_link in entries:
+            hub_id = layouts.hub_id(name)
+            if is_link and not _is_folder(path):
+                continue
+            if hub_id is not None and (snapshot := layouts.served(path)) != path:
+                cached[hub_id] = snapshot
+            else:
+                found.update(self._of_owner(name, path) or {name: path})
+        return {**cached, **found}
+
+    def _of_owner(self, owner: str, folder: Path) -> dict[str, Path]:
+        """The models in an owner's folder; none in a model's."""
+        if layouts.has_config(folder) or owner in RESERVED:
+            return {}
+        children = self._entries.get(folder)
+        return {
+            f"{owner}/{name}": path
+            for name, path, _ in children
+            if layouts.has_config(path) and name == path.name and name not in RESERVED
+        }
 
     def models(self) -> list[Model]:
         folders = self.folders().values()
@@ -48,15 +78,18 @@ class Installed:
         except Exception as error:  # a stranger's files: whatever they hold, they break their own entry alone
             log.warning("%s cannot be read", printable(path.name), exc_info=error)
             trouble = f"it cannot be read ({type(error).__name__})"
-            return Model(printable(path.name), path, UNKNOWN, trouble=trouble), ""
+            name = printable(layouts.model_id(self._folder, path))
+            return Model(name, path, UNKNOWN, trouble=trouble), ""
 
     def _understood(self, path: Path) -> tuple[Model, str]:
         found = checkpoint.read(path)
         family = self._families.claiming(found.config)
+        model_id = printable(layouts.model_id(self._folder, path))
         model = Model(
-            printable(path.name),
+            model_id,
             path,
             family,
+            owned_by=model_id.rpartition("/")[0] or "local",
             created=found.created,
             size_bytes=found.size_bytes,
             quantization=found.quantization,

@@ -70,8 +70,8 @@ class Model:
 
     @property
     def folder_name(self) -> str:
-        """What stands on the disk; the id is how it can be written."""
-        return self.path.name
+        """What `Folders` knows it by: below an owner its id, else as it stands on the disk."""
+        return self.id if "/" in self.id else self.path.name
 
     @property
     def shown_path(self) -> str:

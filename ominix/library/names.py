@@ -47,7 +47,9 @@ def id_for(repo_id: str, records: dict[str, DownloadRecord], folders: Folders) -
         if record.repo_id.lower() == repo_id.lower():
             return model_id
     owner, _, name = repo_id.partition("/")
-    if folders.final(name).exists() and name not in records:
+    if folders.is_model(repo_id):
+        return repo_id  # another program's folder, in its layout
+    if folders.is_model(name) and name not in records:
         return name  # put here by hand: taken for what it is called
     taken = folders.names_in_use() | {model_id.lower() for model_id in records} | set(RESERVED)
     candidates = [name, f"{owner}--{name}", *(f"{owner}--{name}-{n}" for n in range(2, 100))]

@@ -64,7 +64,7 @@ def test_a_model_s_own_settings_are_shown_and_break_nothing(folder, text):
     (folder / "llama" / "generation_config.json").write_text(text)
     llama = Catalog(folder).get("llama")
     assert llama.trouble is None
-    shown = model_object(llama, False)
+    shown = model_object(llama, loaded=False)
     assert shown["sampling_defaults"] == {
         "temperature": 0.7,
         "top_p": 1.0,
@@ -74,7 +74,7 @@ def test_a_model_s_own_settings_are_shown_and_break_nothing(folder, text):
         "max_tokens": 2048,
     }
     assert schemas.mismatch("model", shown) is None
-    assert "sampling_defaults" not in model_object(Catalog(folder).get("Qwen3-ASR-0.6B"), False)
+    assert "sampling_defaults" not in model_object(Catalog(folder).get("Qwen3-ASR-0.6B"), loaded=False)
 
 
 def test_metadata_comes_from_config_and_sizes(folder):
