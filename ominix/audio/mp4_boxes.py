@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from io import FileIO
 from typing import NamedTuple
 
-from ominix.audio.refusals import unreadable
+from ominix.audio.refusals import later_piece, protected, unreadable
 
 MAX_SAMPLES = 4_000_000  # at 35 bytes each in FFmpeg; three hours of film have 1.2 million
 MAX_BOXES = 300_000  # four hours of film in fragments of half a second
@@ -22,6 +22,7 @@ MAX_STSD_BYTES = 1 << 20  # the codecs' parameters, usually some hundred bytes
 _CONTAINERS = frozenset(
     b"moov trak mdia minf stbl moof traf mvex udta ilst dinf edts tref tapt strk strd sinf schi wave".split()
 )
+_ENCRYPTED = frozenset({b"drms", b"enca", b"aavd"})  # sample entries: Apple's, ISO 23001-7, Audible's
 _REFERENCES = frozenset({b"url ", b"urn ", b"alis", b"rsrc"})
 _OF_EACH_SAMPLE = 0xF00  # trun flags: duration, size, flags or offset stand there for each sample
 
@@ -42,13 +43,21 @@ class _Claims:
     def __init__(self) -> None:
         self._indexed = 0
         self._samples = 0  # of the current track
+        self._sounds = self._protected = 0  # tracks
         self._plain = False  # one tick a sample: PCM, which FFmpeg indexes by chunks
 
     @property
     def total(self) -> int:
         return self._indexed + (0 if self._plain else self._samples)
 
+    @property
+    def is_protected(self) -> bool:
+        """All of its sound is encrypted."""
+        return 0 < self._sounds <= self._protected
+
     def add(self, box: _Box) -> None:
+        self._sounds += box.kind == b"hdlr" and box.body[8:12] == b"soun"
+        self._protected += box.kind == b"stsd" and box.body[12:16] in _ENCRYPTED
         if box.kind == b"trak":
             self._indexed, self._samples, self._plain = self.total, 0, False
         elif box.kind == b"stts":
@@ -68,8 +77,15 @@ def check(file: FileIO, start: int) -> None:
         if claims.total > MAX_SAMPLES:
             raise unreadable(f"claims more than {MAX_SAMPLES} samples in its index")
         _refuse_by_kind(file, box)
-    if not kinds & {b"moov", b"moof"}:
-        raise unreadable("has no index (moov): it was cut short, or its recording never finished")
+    if b"moov" not in kinds and b"moof" in kinds:
+        raise later_piece("an MP4 recording")
+    if b"moov" not in kinds:
+        raise unreadable(
+            "has no index (moov): it was cut short, or its recording never finished. Send it whole, or "
+            "repair it with the program that recorded it"
+        )
+    if claims.is_protected:
+        raise protected()
 
 
 def _refuse_by_kind(file: FileIO, box: _Box) -> None:

@@ -10,7 +10,7 @@ import os
 from io import FileIO
 from typing import NamedTuple
 
-from ominix.audio.refusals import unreadable
+from ominix.audio.refusals import later_piece, unreadable
 
 _MAX_LINKS = 1_000  # a day of radio, song by song
 _SEARCH_BYTES = 65_536
@@ -20,6 +20,18 @@ class _Page(NamedTuple):
     start: int
     end: int
     first: bool  # of a logical stream; those of one link stand together at its beginning
+
+
+def beginning(file: FileIO, start: int) -> int:
+    """Where the first headers are. Raises JobRefused if all pages are of a recording that began before."""
+    at = start
+    while page := _page(file.fileno(), at):
+        if page.first:
+            return page.start
+        at = page.end
+    if at == start:  # no page at all: FFmpeg says so
+        return start
+    raise later_piece("an Ogg recording")
 
 
 def links(file: FileIO, start: int) -> list[tuple[int, int]]:

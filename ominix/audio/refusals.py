@@ -1,4 +1,4 @@
-"""The two ways to say no to an upload. The sentence goes to the client, so it names no path."""
+"""The ways to say no to an upload. The sentence goes to the client, so it names no path."""
 
 from __future__ import annotations
 
@@ -13,3 +13,18 @@ def unreadable(why: str) -> JobRefused:
 def too_long(why: str) -> JobRefused:
     """The audio may be sound, but there is more of it than the server takes."""
     return JobRefused(f"the file {why}", param="file", code="audio_too_long")
+
+
+def protected() -> JobRefused:
+    return unreadable(
+        "is protected: it is encrypted (DRM), and only the shop's or service's own player has the key. "
+        "Send a recording without protection"
+    )
+
+
+def later_piece(what: str) -> JobRefused:
+    """`what`: "a WebM recording"."""
+    return unreadable(
+        f"is a later piece of {what}: the beginning, which says how to decode it, is missing. "
+        "The pieces belong together: join them in their order, from the first on, and send them as one file"
+    )

@@ -13,9 +13,9 @@ from __future__ import annotations
 import re
 from io import FileIO
 
-from ominix.audio import bare, magic
+from ominix.audio import bare, ebml, magic, ogg_links, protection
 from ominix.audio.magic import Kind
-from ominix.audio.refusals import unreadable
+from ominix.audio.refusals import later_piece, protected, unreadable
 
 HEAD_BYTES = 65_536
 _DEEP_BYTES = 4 << 20  # behind a tag whose length is wrong, or other bytes
@@ -26,6 +26,8 @@ _PACKETS = (  # of 188 bytes, with a time stamp of 4 before each, or with 16 of 
     re.compile(rb"(?=G.{191}G.{191}G.{191}G.{191}G)", re.DOTALL),
     re.compile(rb"(?=G.{203}G.{203}G.{203}G.{203}G)", re.DOTALL),
 )
+_FRAGMENT = re.compile(rb"moof.{4}mfhd", re.DOTALL)
+_AUDIBLE = b"\x57\x90\x75\x36"  # the older format of Audible's books
 _PACK = b"\x00\x00\x01\xba"  # begins a stretch of an MPEG program stream
 
 _REFERENCES = (
@@ -56,8 +58,14 @@ def kind(file: FileIO) -> Kind:
     head = _read(file, start, HEAD_BYTES)
     if not head:
         raise unreadable("is empty: it has 0 bytes")
-    found = _shifted(_by_head(head), start)
-    return found or _behind_zeros(file, start) or _deep(file, start) or _refuse(head)
+    found = _shifted(_by_head(head), start) or _behind_zeros(file, start)
+    if found is None:
+        _refuse_pieces(_read(file, start, _DEEP_BYTES))
+        return _deep(file, start) or _refuse(head)
+    if found.demuxer == "ogg":
+        found = found._replace(start=ogg_links.beginning(file, found.start))
+    protection.check(file, found)
+    return found
 
 
 def _read(file: FileIO, start: int, size: int) -> bytes:
@@ -95,6 +103,9 @@ def _by_packets(head: bytes) -> Kind | None:
         return Kind("an MPEG transport stream", "mpegts", min(places))
     if head.count(_PACK) > 1:
         return Kind("an MPEG program stream", "mpeg", head.find(_PACK))
+    page = head.find(b"OggS\0")
+    if page >= 0:
+        return Kind("an Ogg file", "ogg", page)
     run_in = _MXF_RUN_IN.search(head)
     return Kind("an MXF file", "mxf", run_in.start()) if run_in else None
 
@@ -120,7 +131,17 @@ def _refuse_end_of_tag() -> Kind:
     raise unreadable("ends after its ID3 tag")
 
 
+def _refuse_pieces(data: bytes) -> None:
+    """Later pieces of recordings: browsers hand them out one by one."""
+    if _FRAGMENT.search(data):
+        raise later_piece("an MP4 recording")
+    if ebml.is_later_piece(data):
+        raise later_piece("a WebM or Matroska recording")
+
+
 def _refuse(head: bytes) -> Kind:
+    if head[4:8] == _AUDIBLE:
+        raise protected()
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if text.lower().startswith(tuple(mark.lower() for mark in _REFERENCES)):
         raise unreadable("is a playlist that refers to other files: send the audio itself")

@@ -45,3 +45,17 @@ def test_channels_and_torn_starts(speech_server, case):
     answer = sent(speech_server, case, response_format="verbose_json").json()
     assert found(SAID + SAID, answer["text"]) >= 8
     assert 6.5 < answer["duration"] < 6.9
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("protected.m4p", ("protected", "encrypted")),
+        ("second-piece.webm", ("beginning", "missing", "belong together")),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(speech_server, case, words):
+    answer = sent(speech_server, case)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["param"]) == (400, "invalid_audio_format", "file")
+    assert all(word in error["message"] for word in words)
