@@ -15,7 +15,7 @@ from ominix.library.catalog import Catalog
 from ominix.library.child import Child, ChildUpdate
 from ominix.library.folders import Folders
 from ominix.library.names import checked_repo_id, id_for
-from ominix.library.records import DownloadRecord, Records
+from ominix.library.records import Records, begun
 
 INTERRUPTED = 130
 
@@ -34,7 +34,7 @@ def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
             model_id = id_for(repo_id, known, folders)
             is_here = folders.final(model_id).exists()
             if not is_here:
-                known.setdefault(model_id, DownloadRecord(repo_id, "downloading"))
+                known.setdefault(model_id, begun(repo_id))
     except OminixError as error:
         print(f"ominix: {error.message}", file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ from ominix.library.child import Child, Fetcher
 from ominix.library.folders import Folders
 from ominix.library.names import checked_repo_id, id_for
 from ominix.library.progress import Download, Running
-from ominix.library.records import DownloadRecord, Records
+from ominix.library.records import DownloadRecord, Records, begun
 from ominix.library.removal import DOWNLOADING
 
 MAX_RUNNING = 2  # more only share the line
@@ -41,13 +41,14 @@ class Downloads:
         home: Path,
         *,
         records: Records | None = None,
+        folders: Folders | None = None,
         spawn: Callable[[Path, str, str], Fetcher] = Child,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._home = home
         self._records = records or Records(home)
-        self._folders = Folders(home)
+        self._folders = folders or Folders(home)
         self._spawn = spawn
         self._clock = clock
         self._pause = pause
@@ -84,7 +85,7 @@ class Downloads:
                 if not self._enqueue(model_id, repo_id):
                     return model_id, False
                 removal.prune(records, self._folders, running=self._running)
-                records[model_id] = _begun(records.get(model_id), repo_id)
+                records[model_id] = begun(repo_id, records.get(model_id))
         except OSError:  # the record could not be written
             with self._lock:
                 if model_id not in queued:
@@ -214,24 +215,29 @@ class Downloads:
             child.end()
 
     def _forget(self, download: Download, *, keep_partial: bool) -> None:
-        left = None
+        if not keep_partial:
+
+            def retire(known: object) -> Path | None:
+                self._check_may_go(download.id)
+                return self._folders.retire_partial(download.id)
+
+            removal.remove(download.id, self._folders, self._records, retire)
+            return
         with self._records.changing() as records:
-            if self._folders.final(download.id).exists():
-                raise Conflict(
-                    f"'{download.id}' is downloaded; DELETE /v1/models/{download.id} deletes it.",
-                    code="model_already_exists",
-                )
-            if self._folders.in_progress(download.id):
-                raise Conflict(f"Another process downloads '{download.id}'; stop it there.", code=DOWNLOADING)
-            if keep_partial:
-                total = download.bytes_total
-                records[download.id] = DownloadRecord(
-                    download.repo_id, "cancelled", total_bytes=total, changed_at=int(time.time())
-                )
-            else:
-                left = self._folders.retire_partial(download.id)
-                records.pop(download.id, None)
-        self._folders.remove(left)
+            self._check_may_go(download.id)
+            total, now = download.bytes_total, int(time.time())
+            records[download.id] = DownloadRecord(
+                download.repo_id, "cancelled", total_bytes=total, changed_at=now
+            )
+
+    def _check_may_go(self, model_id: str) -> None:
+        if self._folders.final(model_id).exists():
+            raise Conflict(
+                f"'{model_id}' is downloaded; DELETE /v1/models/{model_id} deletes it.",
+                code="model_already_exists",
+            )
+        if self._folders.in_progress(model_id):
+            raise Conflict(f"Another process downloads '{model_id}'; stop it there.", code=DOWNLOADING)
 
     def delete(self, model_id: str) -> None:
         """Delete a model that no worker has. Raises ModelNotFound, Conflict."""
@@ -248,11 +254,6 @@ class Downloads:
         for child in children:
             if child is not None:
                 child.end()
-
-
-def _begun(known: DownloadRecord | None, repo_id: str) -> DownloadRecord:
-    total = known.total_bytes if known and known.repo_id == repo_id else None
-    return DownloadRecord(repo_id, "downloading", total_bytes=total, changed_at=int(time.time()))
 
 
 def _state(record: DownloadRecord, is_here: bool, in_progress: bool) -> str:

@@ -25,7 +25,8 @@ LOCK_SECONDS = 0.5  # others look at a folder's lock for an instant
 class Folders:
     """The folders of OMINIX_HOME. Ids are names of entries; anything that climbs is refused."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, lock_seconds: float = LOCK_SECONDS) -> None:
+        self._lock_seconds = lock_seconds
         self.models = home / "models"
         self._downloads = self.models / ".downloads"
         self._trash = self.models / ".trash"
@@ -86,7 +87,7 @@ class Folders:
         if owner != self.models:
             _check_nested(model_id, path)
         try:
-            with locks.held(layouts.served(path), seconds=LOCK_SECONDS):
+            with locks.held(layouts.served(path), seconds=self._lock_seconds):
                 retired = self._to_trash(path)
             if owner != self.models:
                 with contextlib.suppress(OSError):  # other models are in it

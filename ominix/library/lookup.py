@@ -23,6 +23,7 @@ from ominix.library.model import INSTALLED, Model
 
 OWNER = re.compile(r"[A-Za-z0-9][\w.-]*")  # what stands before the slash of a repository
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+", re.ASCII)
+MAX_NAMED = 20  # models in a message
 CLOSE = 0.6  # of difflib's ratio, 0 to 1
 NOT_YET = "GET /v1/models lists them; POST /v1/models/download or 'ominix pull' fetch more."
 
@@ -122,7 +123,10 @@ class Lookup:
         return ""
 
     def _here(self, ability: str) -> str:
-        there = ", ".join(model.id for model in self._able(ability)) or "none"
+        ids = [model.id for model in self._able(ability)]
+        there = ", ".join(ids[:MAX_NAMED]) or "none"
+        if len(ids) > MAX_NAMED:
+            there += f" and {len(ids) - MAX_NAMED:,} more"
         task = TASKS.get(ability)
         for_task = f" for {task}" if task else ""
         demos = [m.id for m in self._models if m.is_demo and m.engine and ability in m.abilities]

@@ -57,6 +57,12 @@ class DownloadRecord:
     message: str | None = None  # the same for people
 
 
+def begun(repo_id: str, known: DownloadRecord | None = None) -> DownloadRecord:
+    """Of a download that has been asked for; `known`: what an earlier one has left."""
+    total = known.total_bytes if known and known.repo_id == repo_id else None
+    return DownloadRecord(repo_id, "downloading", total_bytes=total, changed_at=int(time.time()))
+
+
 class Records:
     """The records by model id. Safe between threads and processes."""
 
@@ -171,8 +177,8 @@ def _records(document: dict[str, Any]) -> dict[str, DownloadRecord]:
 
 def _is_name(name: str) -> bool:
     """Whether a folder can have it."""
-    size = len(name.encode("utf-8", "replace"))
-    return 0 < size <= MAX_NAME_BYTES and name[0] != "." and "/" not in name and _is_text(name)
+    is_short = _is_text(name) and 0 < len(name.encode()) <= MAX_NAME_BYTES
+    return is_short and name[0] != "." and "/" not in name
 
 
 def _record(fields: object) -> DownloadRecord | None:
@@ -190,7 +196,10 @@ def _is_sane(value: object) -> bool:
 
 def _is_text(value: str) -> bool:
     """Short, and writable: without half surrogates."""
-    return len(value) <= MAX_TEXT and not any(0xD800 <= ord(c) <= 0xDFFF or c == "\0" for c in value)
+    try:
+        return len(value) <= MAX_TEXT and b"\0" not in value.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _fields(record: DownloadRecord) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from ominix.errors import Conflict, ModelNotFound, Unavailable
@@ -42,16 +42,38 @@ def sweep(folders: Folders, records: Records) -> None:
 
 def delete(model_id: str, folders: Folders, records: Records) -> None:
     """Delete a model, or what a failed download has left. Raises ModelNotFound, Conflict."""
-    with records.changing() as known:
+
+    def retire(known: Collection[str]) -> Path | None:
         if folders.in_progress(model_id):
             raise is_coming(model_id)
         if folders.final(model_id).is_dir():
-            left: Path | None = folders.retire(model_id)
-        elif model_id in known:
-            left = folders.retire_partial(model_id)
-        else:
-            raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
-        known.pop(model_id, None)
+            return folders.retire(model_id)
+        if model_id in known:
+            return folders.retire_partial(model_id)
+        raise ModelNotFound(f"The model '{model_id}' does not exist here.", param="model")
+
+    remove(model_id, folders, records, retire)
+
+
+def remove(
+    model_id: str, folders: Folders, records: Records, retire: Callable[[Collection[str]], Path | None]
+) -> None:
+    """`retire`: takes the folder out of sight; may refuse. Its record goes with it.
+
+    On a full disk nothing can be written before something is removed, so the folder goes even if the
+    record cannot: it is pruned one day.
+    """
+    left: Path | None = None
+    try:
+        with records.changing() as known:
+            left = retire(known)
+            known.pop(model_id, None)
+    except OSError:
+        if left is None:
+            raise
+        folders.remove(left)
+        with contextlib.suppress(OSError, Unavailable):
+            records.drop(model_id)
     folders.remove(left)
 
 

@@ -15,12 +15,14 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from ominix import lifeline, locks
 from ominix.errors import DownloadFailed
 from ominix.library.fetch import wanted
-from ominix.library.fetch.hub import Hub, Listing
+from ominix.library.fetch.hub import File, Hub, Listing
 from ominix.library.folders import Folders
 from ominix.library.records import Records
 
@@ -31,12 +33,46 @@ NICENESS = 10  # answers come first
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+class Repository(Protocol):
+    """What `hub.Hub` is for one download; a simulation has its own."""
+
+    repo_id: str
+
+    def listing(self) -> Listing: ...
+
+    def fetch(self, file: File, revision: str, target: Path, progress: Callable[[int], None]) -> None: ...
+
+
+def say(line: dict[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
 class Fetch:
     """One download from the list of files to the folder in its place."""
 
-    def __init__(self, home: Path, model_id: str, hub: Hub) -> None:
-        self._records = Records(home)
+    def __init__(
+        self,
+        home: Path,
+        model_id: str,
+        hub: Repository,
+        *,
+        records: Records | None = None,
+        lock_seconds: float = LOCK_SECONDS,
+        free_bytes: Callable[[Path], int] = free_bytes,
+        say: Callable[[dict[str, object]], None] = say,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`free_bytes`: of a folder's disk; `say`: to the parent."""
+        self._records = records or Records(home)
         self._folders = Folders(home)
+        self._lock_seconds = lock_seconds
+        self._free_bytes = free_bytes
+        self._say = say
+        self._clock = clock
         self._folder = self._folders.partial(model_id)
         self._id = model_id
         self._hub = hub
@@ -49,7 +85,7 @@ class Fetch:
         if self._folders.final(self._id).exists():
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        with locks.held(self._folder, seconds=LOCK_SECONDS):
+        with locks.held(self._folder, seconds=self._lock_seconds):
             self._note("downloading", reason=None, message=None)
             try:
                 listing = self._hub.listing()
@@ -87,7 +123,7 @@ class Fetch:
         """The size of all these files. Raises DownloadFailed if the disk cannot hold what is to come."""
         total = sum(listing.files[name].size for name in names)
         self._done = self._folders.bytes_so_far(self._id)
-        free = shutil.disk_usage(self._folder).free
+        free = self._free_bytes(self._folder)
         if total - self._done + SPARE_BYTES > free:
             raise DownloadFailed(
                 "no_space",
@@ -127,13 +163,9 @@ class Fetch:
             raise DownloadFailed("exists", f"There is a folder named {self._id} by now.") from None
 
     def _report(self, state: str, *, now: bool = False) -> None:
-        if now or time.monotonic() - self._reported >= REPORT_SECONDS:
-            self._reported = time.monotonic()
-            say({"state": state, "done_bytes": self._done, "total_bytes": self._total})
-
-
-def say(line: dict[str, object]) -> None:
-    print(json.dumps(line), flush=True)
+        if now or self._clock() - self._reported >= REPORT_SECONDS:
+            self._reported = self._clock()
+            self._say({"state": state, "done_bytes": self._done, "total_bytes": self._total})
 
 
 def _gb(size: int) -> str:
