@@ -20,22 +20,37 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
-from ominix.cli import terminal
+from ominix.cli import terminal, usage
 
 # In the order of the help: what the modules of ominix.cli do.
-COMMANDS = {
-    "serve": "run the server",
-    "pull": "download a model, or go on with a download",
-    "list": "list the models here",
-    "info": "show what is known of a model",
-    "rm": "delete a model",
-    "transcribe": "recordings to text",
-    "chat": "a conversation in the terminal",
-    "import-gguf": "a GGUF file becomes a model",
-    "import-ct2": "a Whisper model of faster-whisper becomes one of ours",
-    "quantize": "a smaller copy of a chat model",
-    "doctor": "what this machine computes on",
+GROUPS = {
+    "speech and chat": {
+        "transcribe": "recordings to text",
+        "chat": "a conversation in the terminal",
+    },
+    "the server": {
+        "serve": "run the server",
+    },
+    "models": {
+        "pull": "download a model, or go on with a download",
+        "list": "list the models here",
+        "info": "show what is known of a model",
+        "rm": "delete a model",
+        "import-gguf": "a GGUF file becomes a model",
+        "import-ct2": "a Whisper model of faster-whisper becomes one of ours",
+        "quantize": "a smaller copy of a chat model",
+    },
+    "this machine": {
+        "doctor": "what this machine computes on, and what is missing",
+    },
 }
+COMMANDS = {name: text for commands in GROUPS.values() for name, text in commands.items()}
+DESCRIPTION = "Speech recognition and chat on this machine, behind OpenAI's API."
+EXAMPLES = """
+  ominix pull whisper-base             once
+  ominix transcribe interview.m4a      needs no server
+  ominix serve                         http://localhost:8080/v1 for any OpenAI client
+"""
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] = os.environ) -> int:
@@ -58,22 +73,27 @@ def parser_for(arguments: Sequence[str], environ: Mapping[str, str]) -> argparse
 
     Another command's module is not imported, so `ominix serve` starts in a fraction of a second.
     """
-    parser = argparse.ArgumentParser(
+    parser = usage.Parser(
         prog="ominix",
-        description="Speech recognition and chat on this machine, behind OpenAI's API.",
+        usage="ominix [--home FOLDER] COMMAND ...",
+        description=f"{DESCRIPTION}\n\n{usage.overview(GROUPS)}",
+        epilog=f"{usage.examples(EXAMPLES)}\n\n'ominix COMMAND --help' shows a command's flags.",
     )
     parser.add_argument("--version", action="version", version=metadata.version("ominix"))
     parser.add_argument(
         "--home",
         type=_home,
+        metavar="FOLDER",
         default=environ.get("OMINIX_HOME", "~/.ominix"),
         help="where models and settings live (OMINIX_HOME; default ~/.ominix)",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", help=argparse.SUPPRESS, prog="ominix")
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, description=text)
         if name in arguments:
             module(name).add_flags(command, environ)
+            command.epilog = usage.examples(module(name).EXAMPLES)
+            command.shorten_usage()
     return parser
 
 

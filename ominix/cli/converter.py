@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import signal
-import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 from ominix import python_child
+from ominix.cli import terminal
+
+
+def are_readable(sources: Sequence[Path]) -> bool:
+    """False, and the reason on standard error, if one cannot be opened."""
+    for source in sources:
+        try:
+            os.close(os.open(source, os.O_RDONLY | os.O_NONBLOCK))  # waits for no pipe
+        except OSError as error:
+            terminal.complain(f"{source}: {error.strerror}")
+            return False
+    return True
 
 
 def run(name: str, *arguments: str) -> int:
@@ -19,6 +33,6 @@ def run(name: str, *arguments: str) -> int:
             raise
     if status < 0:
         reason = signal.Signals(-status).name
-        print(f"ominix: the conversion crashed ({reason}): {arguments[0]} may be damaged", file=sys.stderr)
+        terminal.complain(f"the conversion crashed ({reason}): {arguments[0]} may be damaged")
         return 1
     return status

@@ -21,6 +21,10 @@ from ominix.server.hosts import http_address
 PROBE_SECONDS = 120.0
 PACKAGES = ("mlx", "mlx-lm", "falcon", "waitress", "soundfile", "av", "soxr", "huggingface_hub")
 
+EXAMPLES = """
+  ominix doctor
+"""
+
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     Flags(parser, environ).address()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ominix.cli import converter
+from ominix.cli import converter, terminal
 from ominix.errors import Conflict, InvalidRequest
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
+
+EXAMPLES = """
+  ominix import-ct2 ~/faster-whisper-small --name whisper-small
+"""
 
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -27,6 +30,8 @@ def run(*, home: Path, sources: Sequence[Path], name: str | None) -> int:
     try:
         folder = folders.final(new_id(name or (first.parent if first.is_file() else first).name, folders))
     except (InvalidRequest, Conflict) as error:
-        print(f"ominix: {error.message}; choose another name with --name", file=sys.stderr)
+        terminal.complain(f"{error.message}; choose another name with --name")
+        return 1
+    if not converter.are_readable(sources):
         return 1
     return converter.run("ct2", *map(str, sources), str(folder))

@@ -18,6 +18,10 @@ from ominix.library.generation import GenerationSettings
 from ominix.library.model import Model
 from ominix.library.records import Records
 
+EXAMPLES = """
+  ominix info whisper-base
+"""
+
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     parser.add_argument("model", metavar="MODEL")

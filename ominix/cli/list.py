@@ -11,11 +11,15 @@ from ominix.families.table import recommended
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
-from ominix.library.model import Model
+from ominix.library.model import BUILT_IN, Model
 from ominix.library.progress import Download
 from ominix.library.records import Records
 
 HEAD = ("NAME", "TASK", "SIZE", "BITS", "STATE")
+
+EXAMPLES = """
+  ominix list
+"""
 
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -31,13 +35,18 @@ def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
     widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
     for row in (HEAD, *rows):
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    if all(model.note for model in models):
-        print(f"No models of yours yet: 'ominix pull {recommended('transcribe')}' fetches one for speech.")
+    if not any(model.engine and model.origin != BUILT_IN for model in models):
+        print(
+            "\nThe built-in models are for trying things out. A real one for speech: 'ominix pull "
+            f"{recommended('transcribe')}'; 'ominix models' lists others."
+        )
     return 0
 
 
 def _row(model: Model, folders: Folders) -> tuple[str, ...]:
-    state = f"not servable: {model.trouble}" if model.trouble else model.note or "ready"
+    state = "built in" if model.origin == BUILT_IN else "ready"
+    if model.trouble:
+        state = f"not servable: {model.trouble}"
     if folders.in_use(model.folder_name):
         state = "loaded"
     bits = str(model.quantization[0]) if model.quantization else "-"

@@ -19,9 +19,15 @@ from ominix.library.records import Records, begun
 
 INTERRUPTED = 130
 
+EXAMPLES = """
+  ominix pull whisper-base              a short name; 'ominix models' lists them
+  ominix pull mlx-community/Qwen3-4B-4bit     any repository of an mlx model
+  ominix pull https://huggingface.co/mlx-community/Qwen3-4B-4bit
+"""
+
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-    parser.add_argument("model", metavar="REPOSITORY_OR_ALIAS")
+    parser.add_argument("model", metavar="MODEL", help="a short name, owner/name or web address")
     Flags(parser, environ).aliases()
 
 

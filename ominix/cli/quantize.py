@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from ominix.cli import converter
+from ominix.cli import converter, terminal
 from ominix.errors import Conflict, InvalidRequest
 from ominix.families.table import KNOWN
 from ominix.library import checkpoint
 from ominix.library.folders import Folders
 from ominix.library.names import new_id
+
+EXAMPLES = """
+  ominix quantize my-model my-model-4bit --bits 4
+"""
 
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -26,19 +30,37 @@ def run(*, home: Path, source: str, target: str, bits: int) -> int:
     folders = Folders(home)
     original, copy = (_folder(folders.models, text) for text in (source, target))
     if not (original / "config.json").is_file():
-        print(f"ominix: {original} is not a model's folder", file=sys.stderr)
+        terminal.complain(f"{original} is not a model's folder")
         return 1
     try:
         _check(copy, folders)
     except (InvalidRequest, Conflict) as error:
-        print(f"ominix: {error.message}; choose another target", file=sys.stderr)
+        terminal.complain(f"{error.message}; choose another target")
+        return 1
+    found = checkpoint.read(original)
+    trouble = _trouble(found.config)
+    if trouble:
+        terminal.complain(f"{original.name} {trouble}")
         return 1
     copy.parent.mkdir(parents=True, exist_ok=True)
-    package = KNOWN.claiming(checkpoint.read(original).config).package
+    package = KNOWN.claiming(found.config).package
     status = converter.run("quantize", str(original), str(copy), str(bits), package)
     if status == 0:
-        print(f"{original.name} -> {copy}, {bits} bits")
+        terminal.say(f"{original.name} -> {copy}, {bits} bits")
     return status
+
+
+def _trouble(config: Mapping[str, Any]) -> str | None:
+    """Why a model with this config.json cannot become a smaller one; None: it may."""
+    known = config.get("quantization") or config.get("quantization_config")
+    if known:
+        bits = known.get("bits") if isinstance(known, dict) else None
+        said = f", to {bits} bits" if isinstance(bits, int) else ""
+        return f"is quantized already{said}: what that has lost does not come back; quantize the original"
+    family = KNOWN.claiming(config)
+    if family.abilities and "chat" not in family.abilities:
+        return f"is no chat model ({family.task}); only those are quantized here"
+    return None
 
 
 def _folder(models: Path, text: str) -> Path:

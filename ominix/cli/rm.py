@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ominix.cli import terminal
 from ominix.cli.flags import Flags
-from ominix.errors import ModelNotFound, OminixError, Unavailable
+from ominix.errors import Conflict, ModelNotFound, OminixError, Unavailable
 from ominix.library import removal
-from ominix.library.catalog import Catalog
+from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.folders import Folders
-from ominix.library.model import printable
+from ominix.library.model import BUILT_IN, printable
 from ominix.library.records import Records
+
+EXAMPLES = """
+  ominix rm whisper-base
+"""
 
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
@@ -24,22 +28,26 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
 def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
     folders, records = Folders(home), Records(home)
     try:
-        found = _folder_name(Catalog(folders.models, dict(aliases), records=records), records, model)
+        catalog = Catalog(folders.models, dict(aliases), records=records, embedded=EMBEDDED)
+        found = _folder_name(catalog, records, model)
         removal.delete(found, folders, records)
     except OminixError as error:
-        print(f"ominix: {error.message}", file=sys.stderr)
+        terminal.complain(error.message)
         return 1
-    print(f"{printable(found)} is deleted.")
+    terminal.say(f"{printable(found)} is deleted.")
     return 0
 
 
 def _folder_name(catalog: Catalog, records: Records, name: str) -> str:
-    """Of a model, or of a download that is not one yet. Raises ModelNotFound."""
+    """Of a model, or of a download that is not one yet. Raises ModelNotFound, Conflict."""
     try:
-        return catalog.exact(name).folder_name
+        found = catalog.exact(name)
+        if found.origin == BUILT_IN:
+            raise Conflict(f"{found.id} is built in: it stays.")
+        return found.folder_name
     except (ModelNotFound, Unavailable):
         meant = catalog.repository(name)
-        found = [key for key, record in records.all().items() if meant in (key, record.repo_id)]
-        if not found:
+        pending = [key for key, record in records.all().items() if meant in (key, record.repo_id)]
+        if not pending:
             raise
-        return found[0]
+        return pending[0]

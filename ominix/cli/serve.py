@@ -42,54 +42,63 @@ INSECURE = (
     "or say --insecure if everyone who reaches it may use it."
 )
 
+EXAMPLES = """
+  ominix serve                                  this machine alone, port 8080
+  ominix serve --host 0.0.0.0 --api-key SECRET  other machines, too
+  ominix serve --preload whisper-base --pin whisper-base
+  OMINIX_PORT=9000 ominix serve                 each flag is a variable, too
+"""
+
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     """A flag for each field of Config, and `insecure`."""
-    f = flags.Flags(parser, environ)
-    f.one("host", str, "address to listen on", default=Config.host)
+    parser.description = (
+        "Serve OpenAI's API at http://HOST:PORT/v1, with a page for people at /docs.\n"
+        "Models load when they are first asked for. Ctrl-C stops."
+    )
+    f = flags.Flags(parser, environ, "where it listens and who may call")
+    f.one("host", str, "address to listen on; 0.0.0.0: all of this machine's", default=Config.host)
     f.one("port", flags.port, "port to listen on, 0 takes a free one", default=Config.port)
-    _add_model_flags(f)
-    _add_access_flags(f)
-    f.switch("ignore-unsupported", "answer without tools or JSON schemas where they are asked for, not 400")
-    f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests")
-    f.switch("strict", "answer 500 when a response breaks its schema; for tests")
+    f.many("api-key", "api_keys", flags.key, "a key that clients must send")
+    f.many("api-key-file", "api_key_files", Path, "a file of such keys, one a line")
+    f.many("admin-key", "admin_keys", flags.key, "a key without which nobody downloads, deletes or loads")
+    f.many("admin-key-file", "admin_key_files", Path, "a file of such keys, one a line")
+    f.switch("insecure", "serve other machines without an API key")
+    f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
+    f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
+    f.many(
+        "audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path",
+        metavar="FOLDER",
+    )  # fmt: skip
+    _add_model_flags(f.group("models"))
+    _add_limit_flags(f.group("requests"))
+    f = f.group("logs")
     f.switch("log-json", "log lines as JSON")
+    f.switch("scripted", "add the model 'scripted', which obeys its prompt; for tests", hidden=True)
+    f.switch("strict", "answer 500 when a response breaks its schema; for tests", hidden=True)
     parser.add_argument("--end-with-stdin", action="store_true", help=argparse.SUPPRESS)  # cli.client's
 
 
 def _add_model_flags(f: flags.Flags) -> None:
-    f.many("preload", "preload", str, "a model to load at the start")
+    f.many("preload", "preload", str, "a model to load at the start", metavar="MODEL")
+    f.many("pin", "pinned", str, "a model that is never unloaded", metavar="MODEL")
+    f.one(
+        "keep-alive", flags.seconds(0), "idle seconds after which a model is unloaded; default: it stays",
+        dest="keep_alive_seconds", metavar="SECONDS",
+    )  # fmt: skip
     f.one(
         "memory-gib", flags.gibibytes, "memory all models may take together; default 75 %% of the machine's",
         dest="memory_bytes",
     )  # fmt: skip
-    f.one(
-        "keep-alive", flags.seconds(0), "idle seconds after which a model is unloaded; default: it stays",
-        dest="keep_alive_seconds",
-    )  # fmt: skip
-    f.many("pin", "pinned", str, "a model that is never unloaded")
-    f.one(
-        "jobs-per-worker", flags.count(1, 256), "requests one model holds, running and waiting, 1 to 256",
-        default=Config.jobs_per_worker,
-    )  # fmt: skip
-    f.one(
-        "stall-seconds", flags.seconds(1), "silence after which a busy worker is killed, at least 1",
-        default=Config.stall_seconds,
-    )  # fmt: skip
-    f.one(
-        "drain-seconds", flags.seconds(0), "time for running jobs at the stop", default=Config.drain_seconds
-    )
     f.aliases()
     f.one(
-        "cpu", flags.choice("fast", "plain"), "how a CPU computes: plain is as on a GPU", default=Config.cpu
-    )
-
-
-def _add_access_flags(f: flags.Flags) -> None:
-    f.one(
-        "send-timeout-seconds", flags.seconds(1), "how long an answer may wait for its reader, at least 1",
-        default=Config.send_timeout_seconds,
+        "cpu", flags.choice("fast", "plain"), "how a CPU computes: plain is as on a GPU", default=Config.cpu,
+        metavar="fast|plain",
     )  # fmt: skip
+
+
+def _add_limit_flags(f: flags.Flags) -> None:
+    f.switch("ignore-unsupported", "answer without tools or JSON schemas where they are asked for, not 400")
     f.one(
         "max-upload-mib", flags.mebibytes, "largest request in MiB, at least 0.01",
         dest="max_upload_bytes", default=Config.max_upload_bytes / MIB,
@@ -98,14 +107,21 @@ def _add_access_flags(f: flags.Flags) -> None:
         "max-chat-mib", flags.mebibytes, "largest chat request in MiB, at least 0.01",
         dest="max_chat_bytes", default=Config.max_chat_bytes / MIB,
     )  # fmt: skip
-    f.many("api-key", "api_keys", flags.key, "a key that clients must send")
-    f.many("api-key-file", "api_key_files", Path, "a file of such keys, one a line")
-    f.many("admin-key", "admin_keys", flags.key, "a key without which nobody downloads, deletes or loads")
-    f.many("admin-key-file", "admin_key_files", Path, "a file of such keys, one a line")
-    f.many("allowed-host", "allowed_hosts", str, "a Host name to answer to; * for any")
-    f.many("allowed-origin", "allowed_origins", str, "a web origin that may call (CORS)")
-    f.many("audio-root", "audio_roots", flags.folder, "a folder whose files clients may name by path")
-    f.switch("insecure", "serve other machines without an API key")
+    f.one(
+        "jobs-per-worker", flags.count(1, 256), "requests one model holds, running and waiting, 1 to 256",
+        default=Config.jobs_per_worker, metavar="COUNT",
+    )  # fmt: skip
+    f.one(
+        "send-timeout-seconds", flags.seconds(1), "how long an answer may wait for its reader, at least 1",
+        default=Config.send_timeout_seconds,
+    )  # fmt: skip
+    f.one(
+        "stall-seconds", flags.seconds(1), "silence after which a busy worker is killed, at least 1",
+        default=Config.stall_seconds,
+    )  # fmt: skip
+    f.one(
+        "drain-seconds", flags.seconds(0), "time for running jobs at the stop", default=Config.drain_seconds
+    )
 
 
 def run(
@@ -241,8 +257,8 @@ def banner(reached_at: Sequence[str], models: Sequence[Model], models_folder: Pa
     lines += [_line(model) for model in models]
     if not any(m.engine and m.origin != BUILT_IN for m in models):
         lines.append(
-            f"No models yet: 'ominix pull {recommended('transcribe')}' fetches one for speech; "
-            f"or put an mlx model's folder into {models_folder}."
+            f"The built-in models are for trying things out. A real one: 'ominix pull "
+            f"{recommended('transcribe')}', or an mlx model's folder put into {models_folder}."
         )
     return "\n".join(lines)
 

@@ -30,6 +30,13 @@ from ominix.families.table import recommended
 PRIVATE_UPLOAD_MIB = "65536"  # our own server takes files of any size
 MOST_NAMED = 10  # skipped files
 
+EXAMPLES = """
+  ominix transcribe interview.m4a
+  ominix transcribe talks/ -f srt --beside          talks/a.mp4 -> talks/a.srt
+  ominix transcribe a.mp3 b.mp3 -o texts/ --language German
+  ffmpeg -i URL -f wav - | ominix transcribe -      from a pipe
+"""
+
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     parser.add_argument(

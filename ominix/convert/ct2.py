@@ -61,7 +61,7 @@ def main() -> int:
     try:
         convert(arguments.sources, arguments.folder)
     except (OminixError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"ominix: {draft.reason(error)}", file=sys.stderr)
         return 1
     print(f"{arguments.sources[0].name} -> {arguments.folder}")
     return 0

@@ -27,3 +27,10 @@ def folder(destination: Path) -> Iterator[Path]:
         draft.replace(destination)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def reason(error: Exception) -> str:
+    """Why a conversion failed, without the numbers of the system."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)

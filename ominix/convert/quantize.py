@@ -26,7 +26,7 @@ def main(source: str, target: str, bits: int, package: str = "") -> int:
             folder.rmdir()  # mlx-lm makes it itself
             convert(source, str(folder), quantize=True, q_bits=bits, q_group_size=GROUP_SIZE)
     except (ValueError, KeyError, TypeError, OSError, Conflict) as error:
-        print(f"{Path(source).name} cannot be quantized: {error}", file=sys.stderr)
+        print(f"ominix: {Path(source).name} cannot be quantized: {draft.reason(error)}", file=sys.stderr)
         return 1
     return 0
 

@@ -62,3 +62,10 @@ def test_a_reader_that_crashes_is_a_sentence(tmp_path):
         said = process.stderr.read()
     assert "ominix: the conversion crashed (SIGSEGV)" in said and "x.gguf may be damaged" in said
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("command", ["import-gguf", "import-ct2"])
+def test_a_file_that_is_not_there_is_said_in_one_line(tmp_path, capsys, command):
+    assert main(["--home", str(tmp_path), command, "nope.gguf"], {}) == 1
+    assert capsys.readouterr().err == "ominix: nope.gguf: No such file or directory\n"
+    assert list(tmp_path.iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from ominix.__main__ import main
@@ -41,3 +43,16 @@ def test_a_target_that_is_there_is_not_touched(refusal, tmp_path):
     assert "there already" in refusal("mine")
     (tmp_path / "elsewhere").mkdir()
     assert "elsewhere is there already; choose another target" in refusal(str(tmp_path / "elsewhere"))
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_type": "llama", "quantization": {"bits": 4, "group_size": 64}}, "already, to 4 bits"),
+        ({"model_type": "llama", "quantization_config": {"quant_method": "gptq"}}, "is quantized already"),
+        ({"model_type": "whisper", "d_model": 512}, "is no chat model (speech)"),
+    ],
+)
+def test_what_cannot_become_smaller_is_said_before_work_is_done(refusal, tmp_path, config, reason):
+    (tmp_path / "models" / "mine" / "config.json").write_text(json.dumps(config))
+    assert reason in refusal("new")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 import shutil
 import subprocess
 import sys
@@ -189,6 +190,8 @@ class Terminal:
         start = len(self.shown)
         while text not in self.shown[start:]:
             assert time.monotonic() < deadline, f"{text!r} not in {self.shown[start:]!r}"
+            if not select.select([self._fd], [], [], 0.1)[0]:
+                continue
             self.shown += os.read(self._fd, 65536).decode()
 
     def end(self) -> int:
@@ -215,6 +218,40 @@ def test_chat_streams_and_ctrl_c_stops_the_answer_alone(shared_server):
     terminal.expect("still here\r\n")
     terminal.type("\x04")
     assert terminal.end() == 0
+
+
+def test_chat_has_commands_and_messages_of_several_lines(shared_server):
+    terminal = Terminal([sys.executable, "-m", "ominix", "chat", "scripted", "--url", shared_server.url])
+    terminal.expect("/help shows the commands, Ctrl-D ends.\r\n")
+    terminal.type("/help\n")
+    terminal.expect("forget what was said")
+    terminal.type("/nonsense\n")
+    terminal.expect("There is no /nonsense")
+    terminal.type('"""say one\n')
+    terminal.expect(". ")
+    terminal.type('two"""\n')
+    terminal.expect("\r\none\r\ntwo\r\n")
+    terminal.type("say \x16\x1b]52;c;x now\n")  # ^V: the next key is text
+    terminal.expect("]52;c;x now\r\n")
+    assert "\x1b]52" not in terminal.shown.rpartition("now\r\n")[0].rpartition("\r\n")[2]
+    terminal.type("/exit\n")
+    assert terminal.end() == 0
+
+
+def test_chat_without_a_terminal_prints_the_answers_alone(shared_server):
+    done = ominix(shared_server, "chat", "scripted", input="say one\n\nsay \x1b]0;two\x07\n")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "one\n\ufffd]0;two\ufffd\n", "")
+    done = ominix(shared_server, "chat", "scripted", input="refuse me\n")
+    assert (done.returncode, done.stdout, "refused as asked" in done.stderr) == (1, "", True)
+
+
+def test_chat_with_what_cannot_chat_greets_nobody(shared_server):
+    done = ominix(shared_server, "chat", "nope", input="hello\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "'nope' does not exist here" in done.stderr
+    done = ominix(shared_server, "chat", "scripted-speech", input="hello\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ominix: scripted-speech is no chat model (speech)" in done.stderr
 
 
 @pytest.mark.slow

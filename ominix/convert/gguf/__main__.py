@@ -6,6 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from ominix.convert import draft
 from ominix.convert.gguf import folder
 from ominix.errors import OminixError
 
@@ -18,7 +19,7 @@ def main() -> int:
     try:
         folder.convert(arguments.file, arguments.folder)
     except (OminixError, OSError) as error:
-        print(error, file=sys.stderr)
+        print(f"ominix: {draft.reason(error)}", file=sys.stderr)
         return 1
     print(f"{arguments.file.name} -> {arguments.folder}")
     return 0
