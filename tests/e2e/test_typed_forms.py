@@ -41,6 +41,20 @@ def test_granularities_joined_by_a_comma(speech_server):
     assert (status, bool(body["segments"]), bool(body["words"])) == (200, True, True)
 
 
+def test_noise_is_not_answered_with_grammar(speech_server):
+    """A model that is not sure whether anybody speaks leaves its tag out."""
+    body = (CASES / "eight-bit.form").read_bytes()
+    start, end = body.index(b"RIFF"), body.index(b"\r\n--case", body.index(b"RIFF"))
+    noise = body[:start] + (CASES / "fluttering-noise.wav").read_bytes() + body[end:]
+    for stream in ("", "true"):
+        field = b'--case\r\nContent-Disposition: form-data; name="stream"\r\n\r\n%s\r\n' % stream.encode()
+        status, _, said = transcribed(speech_server, field + noise)
+        assert status == 200
+        assert (
+            b"language " not in said.split(b"done")[0] if stream else not said["text"].startswith("language")
+        )
+
+
 @pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", "x/y; charset=utf-8"])
 def test_fields_of_any_type_count(speech_server, media_type):
     typed = f'name="model"\r\nContent-Type: {media_type}\r\n'.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ominix.models.qwen3_asr.recogniser import token_limit
 from ominix.models.recogniser import Draw
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "qwen3_asr"
+CASES = json.loads((Path(__file__).parents[1] / "data" / "cases" / "answers.json").read_text("utf-8"))
 END = "<|im_end|>"
 
 
@@ -100,6 +102,79 @@ def test_the_tokens_of_an_answer_without_the_tag_are_its_text_s(vocabulary):
     answer, _ = read(vocabulary, "one two" + END)
     assert answer.tokens == vocabulary.encode("one two")
     assert len(answer.logprobs) == len(answer.tokens) + 1
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["said"])
+@pytest.mark.parametrize("end", [END, ""])
+def test_the_grammar_is_never_the_user_s(vocabulary, case, end):
+    _, pieces = read(vocabulary, case["said"] + end)
+    assert "".join(pieces) == case["text"]
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("language English<asr_text>hello <asr_text> thanks", "hello thanks"),
+        ("language English<asr_text>hello<asr_text>thanks", "hello thanks"),
+        ("language Chinese<asr_text>你好<asr_text>谢谢", "你好谢谢"),
+        ("language English<asr_text><asr_text>hello", "hello"),
+        ("language English<asr_text>language English<asr_text>hello", "hello"),
+        ("language English<asr_text>hello. language Chinese<asr_text>你好", "hello. 你好"),
+        ("language Chinese<asr_text>你好language English<asr_text>hello", "你好 hello"),
+        ("language English<asr_text>hello\nlanguage None<asr_text>", "hello"),
+        ("language English<asr_text>hello<asr_text>", "hello"),
+        ("language English<asr_text>hello<asr_te", "hello"),
+        ("language English<asr_text>hello <", "hello"),
+        ("language English<asr_text>hello language English<asr", "hello"),
+        ("language English<asr_text>hello<|audio_pad|> thanks", "hello thanks"),
+        ("language English<asr", ""),
+        ("language English", ""),
+        ("language Sichuanese", ""),
+        ("language None thanks", ""),
+        ("language English thanks", "thanks"),
+        ("language right right", "right right"),
+        ("language 你好", "你好"),
+        (" language\n", ""),
+        ("<asr_text>hello", "hello"),
+    ],
+)
+def test_broken_answers_lose_their_grammar_and_nothing_else(vocabulary, said, text):
+    answer, pieces = read(vocabulary, said)
+    assert "".join(pieces) == text
+    assert b"".join(map(vocabulary.bytes_of, answer.tokens)).decode().split() == text.split() or "<" in said
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("language English<asr_text>hello", "hello"),
+        ("language None<asr_text>hello", ""),
+        ("language English", ""),
+        ("language None", ""),
+        ("language", ""),
+        ("hello<asr_text> thanks", "hello thanks"),
+        ("hello<asr_t", "hello"),
+        ("language is what we speak", "language is what we speak"),
+        ("language learning", "language learning"),
+    ],
+)
+def test_with_a_given_language_a_second_head_is_no_text_either(vocabulary, said, text):
+    assert "".join(read(vocabulary, said, "English")[1]) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["I speak the language English", "language English is hard", "a < b", "Language None", "la la", "a <b>"],
+)
+def test_speech_that_looks_like_grammar_is_kept(vocabulary, text):
+    _, pieces = read(vocabulary, f"language English<asr_text>{text}{END}")
+    assert "".join(pieces) == text
+    assert len(pieces[0]) < len(text)
+
+
+def test_text_is_held_back_only_as_long_as_it_may_be_grammar(vocabulary):
+    pieces = read(vocabulary, "language English<asr_text>hello there language of")[1]
+    assert "".join(pieces[:-1]) == "hello there language of"
 
 
 @pytest.mark.contract("audio.answer.loops")

@@ -23,11 +23,11 @@ import bisect
 from collections import Counter, deque
 from collections.abc import Sequence
 
-from ominix.engines.speech import joining
 from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Answer, Draw, Features, Recogniser
+from ominix.text import joining
 from ominix.text.sentences import TimedWord, sentences
 from ominix.text.subtitles import Subtitles
 from ominix.wire.events import Delta, Event, Progress, Segment, Started, TokenLogprob, TranscriptionDone, Word

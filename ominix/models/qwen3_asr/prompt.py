@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ominix.models.qwen3_asr.tokenizer import Vocabulary
 
-_TAG = "<asr_text>"
+TAG = "<asr_text>"
 NOTHING = "None"
 _ENDS = ("<|im_end|>", "<|endoftext|>")
 
@@ -20,7 +20,7 @@ class Grammar:
 
     def __init__(self, vocabulary: Vocabulary, eos_token_ids: tuple[int, ...] = ()) -> None:
         self._vocabulary = vocabulary
-        self.tag = vocabulary.id_of(_TAG)
+        self.tag = vocabulary.id_of(TAG)
         self.ends = vocabulary.ids_of_some(_ENDS).union(eos_token_ids)
         self.opening = vocabulary.encode("language")  # of every answer, if the language is not given
         self.nothing = vocabulary.encode(f"language {NOTHING}")[len(self.opening)]
@@ -37,11 +37,15 @@ class Grammar:
 
     def forced(self, language: str | None) -> list[int]:
         """How an answer in a given language begins."""
-        return self._vocabulary.encode(f"language {language}{_TAG}") if language else []
+        return self._vocabulary.encode(f"language {language}{TAG}") if language else []
 
     def probe(self, language: str | None) -> int:
         """The prompt's position, from its end, after which the model would say "None" if nothing is said."""
         return min(-1, len(self.opening) - len(self.forced(language)) - 1)
+
+    def is_added(self, token: int) -> bool:
+        """Whether the token is markup, which is no part of a text."""
+        return self._vocabulary.is_added(token)
 
     def bytes_of(self, token: int) -> bytes:
         return self._vocabulary.bytes_of(token)

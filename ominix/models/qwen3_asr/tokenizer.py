@@ -46,6 +46,9 @@ class Vocabulary:
         piece: str | None = self._tokenizer.id_to_token(number)
         return bytes(self._byte_of[c] for c in piece) if piece is not None else b""
 
+    def is_added(self, number: int) -> bool:
+        return number in self._added
+
     def without_markup(self, text: str) -> str:
         """The text without anything that would be read as an added token."""
         for token in self._added.values():

@@ -34,8 +34,9 @@ class WhisperAnswer:
     def feed(self, draw: Draw) -> str:
         self.no_speech_prob = math.exp(draw.no_speech_logprob)
         if self._special.first_language <= draw.token < self._special.translate:
-            code = LANGUAGES[draw.token - self._special.first_language]
-            self.language = languages.find(code) or code
+            if self.language is None:  # a later one is a slip: what is said in front counts
+                code = LANGUAGES[draw.token - self._special.first_language]
+                self.language = languages.find(code) or code
             return ""
         if draw.token == self._special.end:
             self.logprobs.append(draw.logprob)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ominix.engines.speech import joining
+from ominix.text import joining
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_spaces_only_where_the_script_has_them(before, after, joint):
     assert joining.between(before, after) == joint
 
 
-SCRIPTS = json.loads((Path(__file__).parents[2] / "data" / "scripts.json").read_text("utf-8"))
+SCRIPTS = json.loads((Path(__file__).parents[1] / "data" / "scripts.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("language", SCRIPTS)
