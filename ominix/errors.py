@@ -2,8 +2,10 @@
 
 OminixError
 ├── InvalidRequest          the client can mend it
+│   ├── UnsupportedEndpoint
 │   └── JobRefused          the same, found inside a worker
 │       └── PackageMissing  an optional package is not installed
+├── UnknownUrl
 ├── NotAuthenticated
 ├── Forbidden
 ├── ModelNotFound
@@ -44,6 +46,16 @@ class JobRefused(InvalidRequest):
 
 class PackageMissing(JobRefused):
     code = "package_missing"
+
+
+class UnsupportedEndpoint(InvalidRequest):
+    """Of OpenAI's or another server's API; there is something else to use instead."""
+
+    code = "unsupported_endpoint"
+
+
+class UnknownUrl(OminixError):
+    code = "unknown_url"
 
 
 class NotAuthenticated(OminixError):

@@ -30,6 +30,7 @@ STATUSES: tuple[tuple[type[errors.OminixError], int, str], ...] = (
     (errors.NotAuthenticated, 401, "authentication_error"),
     (errors.Forbidden, 403, "permission_error"),
     (errors.ModelNotFound, 404, "not_found"),
+    (errors.UnknownUrl, 404, "not_found"),
     (errors.Conflict, 409, "conflict"),
     (errors.ClientLeft, 499, "client_left"),  # nginx's number: for the log, nobody reads the answer
     (errors.Busy, 429, "rate_limit_error"),

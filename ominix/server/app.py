@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import falcon
-from falcon import Request, Response
+from falcon import Request, Response, inspect
 
+from ominix.api.absent import Absent
 from ominix.api.chat_completions import ChatCompletions
-from ominix.api.documents import Docs, OpenApi
+from ominix.api.documents import Docs, Icon, Index, OpenApi
 from ominix.api.downloads import DownloadList, NewDownload
 from ominix.api.health import Health, Liveness
 from ominix.api.models import Models
@@ -53,12 +54,15 @@ def create_app(
     speech = Transcriptions(*work, max_bytes=max_upload_bytes, audio_roots=audio_roots)
     app.add_route("/v1/audio/transcriptions", speech)
     app.add_route("/v1/audio/translations", Translations(*work, max_bytes=max_upload_bytes))
+    app.add_sink(Absent(route.path for route in inspect.inspect_routes(app)), "/")
     return app
 
 
 def _add_documents(app: falcon.App[Request, Response]) -> None:
     app.add_route("/", Docs())
     app.add_route("/docs", Docs())
+    app.add_route("/v1", Index())
+    app.add_route("/favicon.ico", Icon())
     app.add_route("/openapi.json", OpenApi())
 
 

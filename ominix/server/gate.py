@@ -28,7 +28,7 @@ from ominix.http.answers import IGNORED
 from ominix.server import hosts
 
 # /health then tells its status alone (api/health.py).
-OPEN_PATHS = ("/", "/health", "/livez", "/openapi.json", "/docs")
+OPEN_PATHS = ("/", "/v1", "/health", "/livez", "/openapi.json", "/docs", "/favicon.ico")
 READING = ("GET", "HEAD", "OPTIONS")  # these methods start nothing and change nothing
 MODELS = re.compile(r"/v1/models(/.*)?", re.DOTALL)  # what changes something there manages models
 KEY_HEADERS = ("API_KEY", "X_API_KEY")

@@ -99,13 +99,14 @@ def test_a_missing_or_wrong_key_is_refused(headers, code):
 def test_what_is_told_without_a_key():
     """The list: these paths when they are read, nothing else. /health tells its status alone."""
     keyed = gate(["one"])
-    assert OPEN_PATHS == ("/", "/health", "/livez", "/openapi.json", "/docs")
+    documents = ("/docs", "/favicon.ico")
+    assert ("/", "/v1", "/health", "/livez", "/openapi.json", *documents) == OPEN_PATHS
     for path in OPEN_PATHS:
         assert ask(keyed, path=path) is False
         assert ask(keyed, path=path, method="HEAD") is False
         assert ask(keyed, path=path, method="POST") == "missing_api_key"
         assert ask(keyed, path=path, AUTHORIZATION="Bearer one") is True
-    for path in ("/v1/models", "/health/x", "/docs2", "/v1", CHAT, "*"):
+    for path in ("/v1/models", "/health/x", "/docs2", "/v1/x", CHAT, "*"):
         assert ask(keyed, path=path) == "missing_api_key"
 
 
