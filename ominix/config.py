@@ -23,7 +23,7 @@ class Config:
     stall_seconds: float = 60.0  # a worker silent for longer with jobs aboard is killed
     drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
     send_timeout_seconds: float = 60.0  # a client that takes nothing of its answer for longer is closed
-    max_upload_bytes: int = 25 * MIB  # OpenAI's limit
+    max_upload_bytes: int = 16384 * MIB  # as it comes to the disk: a long film; OpenAI takes 25 MiB
     max_chat_bytes: int = 8 * MIB  # of a conversation: some two million tokens
     api_keys: tuple[str, ...] = ()
     api_key_files: tuple[Path, ...] = ()  # more of them, one a line

@@ -82,6 +82,21 @@ class TooLarge(OminixError):
     code = "request_too_large"
 
 
+def too_large(
+    what: str, limit_bytes: int, flag: str = "", *, size_bytes: int = 0, param: str | None = None
+) -> TooLarge:
+    """`flag`: of `ominix serve`, which changes the limit. `size_bytes`: 0 if it is not known."""
+    size, limit = mebibytes(size_bytes), mebibytes(limit_bytes)
+    said = f"has {size}; the limit is" if size_bytes and size != limit else "is larger than the limit of"
+    return TooLarge(f"{what} {said} {limit}{f' ({flag})' if flag else ''}.", param=param)
+
+
+def mebibytes(count: int) -> str:
+    """As people read it: 28.6 MiB, 25 MiB, 64 KiB."""
+    value, unit = (count / 2**20, "MiB") if count >= 0.09 * 2**20 else (count / 2**10, "KiB")
+    return f"{value:.1f}".removesuffix(".0") + f" {unit}"
+
+
 class Busy(OminixError):
     code = "too_many_requests"
 

@@ -27,7 +27,6 @@ from ominix.cli.transcript import FORMATS, Transcript
 from ominix.errors import Conflict, InvalidRequest, ServerError
 from ominix.families.table import recommended
 
-PRIVATE_UPLOAD_MIB = "65536"  # our own server takes files of any size
 MOST_NAMED = 10  # skipped files
 
 EXAMPLES = """
@@ -96,7 +95,7 @@ def run(
     }
     given = {name: value for name, value in fields.items() if value}
     try:
-        with connected(home, Address(**address), "--max-upload-mib", PRIVATE_UPLOAD_MIB) as server:
+        with connected(home, Address(**address)) as server:
             request = Request(server, given, format, len(found.files))
             done = [request.answered(n, file, target) for n, (file, target) in enumerate(work, 1)]
     except ServerError as error:

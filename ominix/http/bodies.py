@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from falcon import Request
 
-from ominix.errors import InvalidRequest, TooLarge
+from ominix.errors import InvalidRequest, too_large
 from ominix.http import schemas
 from ominix.http.media import require
 
@@ -54,10 +54,10 @@ def _checked(schema: str, value: Any, has_long_numbers: bool) -> schemas.JsonObj
 
 def read(req: Request, max_bytes: int) -> bytes:
     if (req.content_length or 0) > max_bytes:
-        raise TooLarge(f"The body has {req.content_length} bytes; the limit is {max_bytes}.")
+        raise too_large("The body", max_bytes, size_bytes=req.content_length or 0)
     body: bytes = req.bounded_stream.read(max_bytes + 1)
     if len(body) > max_bytes:
-        raise TooLarge(f"The body is larger than the limit of {max_bytes} bytes.")
+        raise too_large("The body", max_bytes)
     return body
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from falcon import Request
 
-from ominix.errors import InvalidRequest, TooLarge
+from ominix.errors import InvalidRequest, too_large
 from ominix.http import bodies, schemas
 from ominix.http.multipart import Form, Part, malformed
 
+UPLOAD_FLAG = "--max-upload-mib"  # of `ominix serve`
 MAX_FIELDS = 512
 MAX_FIELD_BYTES = 64 << 10
 MAX_TEXT = 1 << 20  # characters of all fields but the file; a hundred keywords have 100,000 at most
@@ -57,7 +58,7 @@ class Upload:
 def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject, Upload]:
     """The checked fields and the uploaded file, which the caller closes. Raises InvalidRequest, TooLarge."""
     if (req.content_length or 0) > max_bytes + MAX_FIELD_BYTES:
-        raise TooLarge(f"The upload has {req.content_length} bytes; the limit is {max_bytes}.")
+        raise too_large("The upload", max_bytes, UPLOAD_FLAG, size_bytes=req.content_length or 0)
     upload = Upload(_unnamed_file(req.env["wsgi.input"]))
     try:
         texts = _receive(req, upload, max_bytes)
@@ -115,7 +116,7 @@ def _text(part: Part) -> str:
 def _save(part: Part, upload: Upload, max_bytes: int) -> None:
     for chunk in part.chunks():
         if upload.size_bytes + len(chunk) > max_bytes:
-            raise TooLarge(f"The file is larger than the limit of {max_bytes} bytes.", param="file")
+            raise too_large("The file", max_bytes, UPLOAD_FLAG, param="file")
         upload.write(chunk)
 
 

@@ -34,7 +34,7 @@ def create_app(
     origins: Origins,
     *,
     strict: bool = False,
-    max_upload_bytes: int = 25 * MIB,
+    max_upload_bytes: int = 16384 * MIB,
     max_chat_bytes: int = 8 * MIB,
     audio_roots: tuple[Path, ...] = (),
     ignore_unsupported: bool = False,

@@ -7,10 +7,12 @@ import re
 import falcon
 from falcon import Request, Response, inspect
 
-from ominix.http.forms import MAX_FIELD_BYTES
+from ominix.errors import TooLarge, too_large
+from ominix.http.forms import MAX_FIELD_BYTES, UPLOAD_FLAG
 
 SMALL_BODY_BYTES = 64 << 10  # what asks for no work of a model: a name, perhaps a flag
 CHAT_PATH = "/v1/chat/completions"
+CHAT_FLAG = "--max-chat-mib"
 SMALL_PATHS = re.compile(r"/v1/models(/.*)?", re.DOTALL)
 FIELD = re.compile(r"\{(\w+)(:path)?\}")
 
@@ -37,6 +39,13 @@ class Endpoints:
         if is_small:
             return SMALL_BODY_BYTES
         return min(self._max_bytes, self._max_chat_bytes) if path == CHAT_PATH else self._max_bytes
+
+    def refusal(self, path: str, limit_bytes: int, size_bytes: int = 0) -> TooLarge:
+        """Of a body beyond its limit. `size_bytes`: 0 if it is not known."""
+        flag, shown = UPLOAD_FLAG, limit_bytes - MAX_FIELD_BYTES
+        if SMALL_PATHS.fullmatch(path) or path == CHAT_PATH:
+            flag, shown = (CHAT_FLAG if path == CHAT_PATH else ""), limit_bytes
+        return too_large("The upload", shown, flag, size_bytes=size_bytes)
 
 
 def _pattern(template: str) -> re.Pattern[str]:

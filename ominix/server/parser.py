@@ -21,7 +21,7 @@ from waitress.adjustments import Adjustments
 from waitress.parser import HTTPRequestParser, ParsingError, get_header_lines
 from waitress.utilities import Error
 
-from ominix.errors import OminixError, TooLarge
+from ominix.errors import OminixError
 from ominix.http import answers
 from ominix.http.access import Rights
 from ominix.server import hosts
@@ -79,7 +79,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
         if self._max_body_bytes is None and self.headers_finished and not (self.empty or self.error):
             self._check_headers()
         elif self.chunked and len(self.body_rcv or b"") > (self._max_body_bytes or 0):
-            self.error = _too_large(self._max_body_bytes)
+            self.error = Refusal(self._door.endpoints.refusal(self._app_path(), self._max_body_bytes or 0))
         if self.error:
             self.is_body_left = True
         if not self.is_body_left:
@@ -126,8 +126,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
             raise ParsingError("The request line has no path")
 
     def _check_headers(self) -> None:
-        path = re.sub("//+", "/", self.path)  # as the app reads it (http/access, app)
-        path = path if path == "/" else path.removesuffix("/")
+        path = self._app_path()
         method = "GET" if self.command == "HEAD" else self.command
         try:
             self.rights = self._door.gate.check(Call(self.command, path, self.headers, self._address))
@@ -136,9 +135,14 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
             if limit is None and self.body_rcv is not None:
                 self._leave_body()
             elif limit is not None and self.content_length > limit:
-                raise _too_large_error(limit)
+                raise self._door.endpoints.refusal(path, limit, self.content_length)
         except OminixError as error:
             self.error = Refusal(error)
+
+    def _app_path(self) -> str:
+        """As the app reads it (http/access, app)."""
+        path = re.sub("//+", "/", self.path)
+        return path if path == "/" else path.removesuffix("/")
 
     def _leave_body(self) -> None:
         """The app refuses by itself what no endpoint takes."""
@@ -148,16 +152,6 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress has no types
         self.headers.pop("CONTENT_LENGTH", None)
         self.headers["CONNECTION"] = "close"
         self.is_body_left = True
-
-
-def _too_large_error(limit_bytes: int) -> TooLarge:
-    return TooLarge(
-        f"The body is larger than the limit of {limit_bytes} bytes: see --max-upload-mib, --max-chat-mib."
-    )
-
-
-def _too_large(limit_bytes: int | None) -> Refusal:
-    return Refusal(_too_large_error(limit_bytes or 0))
 
 
 def _storage_error(error: OSError) -> Any:

@@ -87,7 +87,7 @@ def test_the_help_says_defaults_and_bounds(capsys):
     assert "--scripted" not in text and "--strict" not in text
     assert "--memory-gib GIB" in text and "--pin MODEL" in text and "--jobs-per-worker COUNT" in text
     assert "killed, at least 1; default 60 (OMINIX_STALL_SECONDS)" in text
-    assert "in MiB, at least 0.01; default 25 (OMINIX_MAX_UPLOAD_MIB)" in text
+    assert "in MiB, at least 0.01; default 16384 (OMINIX_MAX_UPLOAD_MIB)" in text
 
 
 @pytest.mark.parametrize("flag", ["--temperature nan", "--temperature 3", "--max-tokens 0"])

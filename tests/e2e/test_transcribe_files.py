@@ -120,3 +120,10 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(shared_server, 
         )
         assert done.returncode == 0, done.stderr
         assert not {"\x1b", "\x07", "\x9b"} & set(done.stdout.decode())
+
+
+def test_the_limits_are_the_same_whether_or_not_a_server_runs(shared_server, tmp_path):
+    with (tmp_path / "long.wav").open("wb") as file:
+        file.truncate(30_000_000)
+    done = transcribe(shared_server, tmp_path / "long.wav", *SAY, "say hi")
+    assert (done.returncode, done.stdout) == (0, b"hi\n"), done.stderr

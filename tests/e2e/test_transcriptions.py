@@ -166,8 +166,10 @@ def test_a_file_past_the_limit_is_413(serve):
     server = serve("--scripted", "--max-upload-mib", "0.1")
     status, _, body = transcribe(server, file=b"x" * 150_000)
     assert (status, body["error"]["param"]) == (413, "file")
+    assert body["error"]["message"] == "The file is larger than the limit of 0.1 MiB (--max-upload-mib)."
     status, _, body = transcribe(server, file=b"x" * 300_000)
     assert status == 413
+    assert body["error"]["message"] == "The upload has 0.3 MiB; the limit is 0.1 MiB (--max-upload-mib)."
     assert transcribe(server, file=b"x" * 100_000)[0] == 200
     assert eventually(lambda: not server.uploads())
 
