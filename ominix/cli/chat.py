@@ -15,11 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ominix.cli import client, flags, terminal
+from ominix.cli import client, flags, offer, terminal
 from ominix.cli.client import Address, Client, ModelState, connected
 from ominix.cli.progress import Spinner
 from ominix.errors import ServerError
-from ominix.families.table import KNOWN
 
 DIM, PLAIN = "\033[2m", "\033[0m"
 HINT = "/help shows the commands, Ctrl-D ends."
@@ -68,7 +67,9 @@ def run(
     given = {name: value for name, value in fields.items() if value is not None}
     try:
         with connected(home, Address(**address)) as server:
-            found = _chat_model(server, model)
+            agree = offer.nobody if address.get("url") else offer.person
+            wanted = model or _first_chat_model(server)
+            found = _checked(offer.ensured(server, home, wanted, "chat", agree))
             conversation = Conversation(server, {"model": found.id, **given}, system, loaded=found.loaded)
             if not sys.stdin.isatty():
                 return conversation.run()
@@ -102,17 +103,12 @@ def _line_editor() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-def _chat_model(server: Client, name: str | None) -> ModelState:
-    """Raises ServerError, before anybody is greeted, if there is none."""
-    if name is None:
-        models = server.get("/v1/models")["data"]
-        name = next((m["id"] for m in models if m.get("task") == "chat" and "trouble" not in m), None)
-    if name is None:
-        first = next(alias for family in reversed(KNOWN.able("chat")) for alias in family.aliases)
-        raise ServerError(
-            f"there is no chat model yet: 'ominix pull {first}' fetches one; 'ominix models' lists others"
-        )
-    found = server.model(name)
+def _first_chat_model(server: Client) -> str | None:
+    return next((str(model["id"]) for model in server.get("/v1/models?task=chat")["data"]), None)
+
+
+def _checked(found: ModelState) -> ModelState:
+    """Raises ServerError, before anybody is greeted, if it is none to talk with."""
     if found.task != "chat":
         raise ServerError(f"{found.id} is no chat model ({found.task}); 'ominix list' shows which are")
     return found

@@ -118,7 +118,7 @@ class Client:
             with self._http.stream(method, path, **content) as answer:
                 if not answer.is_success:
                     answer.read()
-                    raise ServerError(_reason(answer))
+                    raise ServerError(_reason(answer), code=_code(answer))
                 yield answer
         except httpx2.HTTPError as error:
             raise ServerError(f"no answer from {self._place}: {error}") from None
@@ -145,6 +145,13 @@ def _reason(answer: httpx2.Response) -> str:
         return str(answer.json()["error"]["message"])
     except (ValueError, KeyError, TypeError):
         return f"HTTP {answer.status_code}"
+
+
+def _code(answer: httpx2.Response) -> str | None:
+    try:
+        return str(answer.json()["error"]["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ominix.cli import client, recordings, terminal, transcript
+from ominix.cli import client, offer, recordings, terminal, transcript
 from ominix.cli.client import Address, Client, connected
 from ominix.cli.progress import AudioBar, Spinner
 from ominix.cli.recordings import STDIN
@@ -96,6 +96,8 @@ def run(
     given = {name: value for name, value in fields.items() if value}
     try:
         with connected(home, Address(**address)) as server:
+            agree = offer.nobody if address.get("url") else offer.person
+            offer.ensured(server, home, model, "transcribe", agree)
             request = Request(server, given, format, len(found.files))
             done = [request.answered(n, file, target) for n, (file, target) in enumerate(work, 1)]
     except ServerError as error:
