@@ -48,7 +48,8 @@ def ensured(
             raise
         message = error.message if model else none_here(ability)
     short_name = model if model in KNOWN.repositories else recommended(ability)
-    if not agree(f"ominix: {message}\nDownload {short_name} ({KNOWN.repositories[short_name]}) now?"):
+    wanted = f"{short_name} ({KNOWN.repositories[short_name]})"
+    if not agree(f"This needs a {TASKS[ability]} model that is not here yet. Download {wanted} now?"):
         raise ServerError(message, code=MISSING)
     if pull.run(home=home, model=short_name, aliases=()):
         raise ServerError(f"without {short_name} this cannot be done", code=MISSING)
