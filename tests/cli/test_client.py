@@ -145,7 +145,7 @@ def test_a_file_is_sent_piece_by_piece_and_with_its_length():
 def test_the_first_key_is_sent_and_proxies_for_the_web_are_not_asked(monkeypatch, tmp_path):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
-    alive = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"status": "ok"}'
+    alive = STREAM + b'{"status": "ok"}'  # the connection is closed behind it, so it must not be kept
     server = Server(alive, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
     host, _, port = server.place.partition(":")
     with connected(tmp_path, Address(None, host, int(port), ("first", "second"))) as client:
