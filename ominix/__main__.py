@@ -30,8 +30,12 @@ GROUPS = {
     },
     "the server": {
         "serve": "run the server",
+        "ps": "the models that the running server has loaded",
+        "stop": "unload a model; its memory is free then",
     },
     "models": {
+        "models": "models that have a short name, to pull",
+        "search": "find more of them on the hub",
         "pull": "download a model, or go on with a download",
         "list": "list the models here",
         "info": "show what is known of a model",

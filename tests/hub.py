@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs
 
 CHUNK = 16 << 10
 CONNECTIONS = threading.BoundedSemaphore(64)
@@ -105,6 +106,8 @@ class _Handler(BaseHTTPRequestHandler):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         if parts[0] == "api" and parts[1] != "models":
             return self._refuse(404)
+        if parts == ["api", "models"]:
+            return self._search(parse_qs(self.path.partition("?")[2]))
         name = "list" if parts[0] == "api" else parts[-1]
         self.hub.seen.append(Seen(self.command, name, host, self.headers.get("Range"), token, via_proxy))
         statuses = self.hub.faults.statuses.get(name)
@@ -126,13 +129,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
+    def _search(self, query: dict[str, list[str]]) -> None:
+        words = query["search"][0].lower().split()
+        found = [r for r in self.hub.repos if all(word in r.lower() for word in words)]
+        entries = [{"id": r, "downloads": 1234, "pipeline_tag": "text-generation"} for r in found]
+        self._send_json(entries[: int(query["limit"][0])])
+
     def _list(self, repo_id: str) -> None:
         repo = self._find(repo_id)
         if repo is None:
             self._refuse(404, "RepoNotFound")
             return
         siblings = [self._sibling(name, data) for name, data in repo.files.items()]
-        body = json.dumps({"id": repo_id, "sha": repo.revision, "siblings": siblings}).encode()
+        self._send_json({"id": repo_id, "sha": repo.revision, "siblings": siblings})
+
+    def _send_json(self, value: object) -> None:
+        body = json.dumps(value).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

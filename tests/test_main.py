@@ -13,6 +13,8 @@ from ominix.config import MIB, Config
 
 NEEDED = {
     "info": 1,
+    "search": 1,
+    "stop": 1,
     "pull": 1,
     "rm": 1,
     "transcribe": 1,

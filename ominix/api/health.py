@@ -40,8 +40,14 @@ class Health:
 
 
 def _state(state: WorkerState) -> dict[str, Any]:
-    shown: dict[str, Any] = {"state": state.state, "jobs": state.jobs}
-    return {**shown, "reason": state.reason[:MAX_REASON]} if state.reason else shown
+    known: dict[str, Any] = {
+        "state": state.state,
+        "jobs": state.jobs,
+        "reason": state.reason[:MAX_REASON] if state.reason else None,
+        "memory_bytes": state.memory_bytes or None,
+        "idle_seconds": None if state.idle_seconds is None else round(state.idle_seconds, 1),
+    }
+    return {name: value for name, value in known.items() if value is not None}
 
 
 class Liveness:

@@ -92,6 +92,18 @@ class Client:
         with self._answer("GET", path) as answer:
             return json.loads(answer.read())
 
+    def post(self, path: str) -> Any:
+        """Without a body. The same."""
+        with self._answer("POST", path) as answer:
+            return json.loads(answer.read())
+
+    def health(self) -> Mapping[str, Any]:
+        """What /health says, also of a server that is not well."""
+        try:
+            return dict(self._http.get("/health").json())
+        except (httpx2.HTTPError, ValueError) as error:
+            raise ServerError(f"no answer from {self._place}: {error}") from None
+
     def model(self, name: str) -> ModelState:
         """The one that `name` means there, an alias too."""
         found = self.get(f"/v1/models/{quote(name)}")
@@ -152,6 +164,17 @@ def _code(answer: httpx2.Response) -> str | None:
         return str(answer.json()["error"]["code"])
     except (ValueError, KeyError, TypeError):
         return None
+
+
+@contextlib.contextmanager
+def running(address: Address) -> Iterator[Client]:
+    """A client of the server that runs there. Raises ServerError."""
+    url = address.url or http_address(address.host, address.port)
+    with contextlib.closing(Client(url, next(iter(address.api_keys), None))) as client:
+        absence = client.absence()
+        if absence:
+            raise ServerError(f"no ominix server answers at {url}: {absence}")
+        yield client
 
 
 @contextlib.contextmanager

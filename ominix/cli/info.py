@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from ominix.cli.flags import Flags
-from ominix.cli.list import size
+from ominix.cli.table import size
 from ominix.errors import OminixError
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.folders import Folders

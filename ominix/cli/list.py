@@ -6,7 +6,9 @@ import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ominix.cli import table, terminal
 from ominix.cli.flags import Flags
+from ominix.cli.table import size
 from ominix.families.table import recommended
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.downloads import Downloads
@@ -32,11 +34,9 @@ def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
     models = catalog.models()
     rows = [_row(model, folders) for model in models]
     rows += [_pending(download) for download in Downloads(home).all() if download.state != "ready"]
-    widths = [max(len(row[i]) for row in (HEAD, *rows)) for i in range(len(HEAD))]
-    for row in (HEAD, *rows):
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    table.show(HEAD, rows)
     if not any(model.engine and model.origin != BUILT_IN for model in models):
-        print(
+        terminal.say(
             "\nThe built-in models are for trying things out. A real one for speech: 'ominix pull "
             f"{recommended('transcribe')}'; 'ominix models' lists others."
         )
@@ -57,13 +57,3 @@ def _pending(download: Download) -> tuple[str, ...]:
     done = f"{size(download.bytes_done)} of {size(download.bytes_total)}"
     said = f"{download.state}: {download.message}" if download.message else download.state
     return (download.id, "-", done, "-", said)
-
-
-def size(count: int | None) -> str:
-    """As people write it: 9.60 GB."""
-    if count is None:
-        return "?"
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.2f} {name}"
-    return f"{count} B"

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ominix.cli import terminal
 from ominix.cli.flags import Flags
 from ominix.cli.progress import BytesBar
 from ominix.errors import OminixError
 from ominix.library.catalog import Catalog
 from ominix.library.child import Child, ChildUpdate
 from ominix.library.folders import Folders
-from ominix.library.names import checked_repo_id, id_for
+from ominix.library.names import checked_repo_id, id_for, in_bits, pasted
 from ominix.library.records import Records, begun
-
-INTERRUPTED = 130
 
 EXAMPLES = """
   ominix pull whisper-base              a short name; 'ominix models' lists them
@@ -35,30 +33,52 @@ def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
     """The exit status: 0 when the model is here, 1 when it is not, 130 after Ctrl-C."""
     records, folders = Records(home), Folders(home)
     try:
-        repo_id = checked_repo_id(Catalog(folders.models, dict(aliases)).repository(model))
+        repo_id = checked_repo_id(_repository(model, Catalog(folders.models, dict(aliases))))
         with records.changing() as known:
             model_id = id_for(repo_id, known, folders)
             is_here = folders.final(model_id).exists()
             if not is_here:
                 known.setdefault(model_id, begun(repo_id))
     except OminixError as error:
-        print(f"ominix: {error.message}", file=sys.stderr)
+        terminal.complain(error.message)
         return 1
     if is_here:
-        print(f"{model_id} is here: {folders.final(model_id)}")
+        terminal.say(f"{model_id} is here: {folders.final(model_id)}{_next_step(model_id, folders)}")
         return 0
     child = Child(home, model_id, repo_id)
     try:
         last = _follow(child, model_id)
     except KeyboardInterrupt:
         child.end()
-        print(f"\nInterrupted. 'ominix pull {model}' goes on where it was.", file=sys.stderr)
-        return INTERRUPTED
+        terminal.notice(f"\nInterrupted. 'ominix pull {model}' goes on where it was.")
+        return terminal.INTERRUPTED
     if last.state == "ready":
-        print(f"{model_id} is ready: {folders.final(model_id)}")
+        terminal.say(f"{model_id} is ready: {folders.final(model_id)}{_next_step(model_id, folders)}")
         return 0
-    print(f"ominix: {last.message or 'the download stopped; pull again to go on'}", file=sys.stderr)
+    terminal.complain(last.message or "the download stopped; pull again to go on")
     return 1
+
+
+def _repository(text: str, catalog: Catalog) -> str:
+    """What to pull: `whisper-base`, `owner/name`, `owner/name:8bit`, a web address. Raises InvalidRequest."""
+    name, _, bits = pasted(text).partition(":")
+    return in_bits(catalog.repository(name), bits)
+
+
+def _next_step(model_id: str, folders: Folders) -> str:
+    """What to do with it."""
+    try:
+        model = Catalog(folders.models).exact(model_id)
+    except OminixError:
+        return ""
+    if model.trouble:
+        return f"\nIt cannot be served: {model.trouble}"
+    steps = {
+        "speech": f"ominix transcribe recording.m4a --model {model.id}",
+        "aligner": "ominix transcribe recording.m4a --words -f verbose",
+        "chat": f"ominix chat {model.id}",
+    }
+    return f"\nNext: {steps[model.task]}" if model.task in steps else ""
 
 
 def _follow(child: Child, model_id: str) -> ChildUpdate:

@@ -60,6 +60,7 @@ class Family:
     engine: str = ""  # module of ominix.engines; "": never loaded by itself, it helps other models' jobs
     package: str = ""  # under ominix.models, with the architecture; "": mlx-lm has it
     aliases: Mapping[str, str] = field(default_factory=dict)  # short name -> the repository it pulls
+    download_gb: Mapping[str, float] = field(default_factory=dict)  # by short name, about
     names: re.Pattern[str] | None = None  # such a name, in small letters, means any model of this family
     stands_in: str = ""  # for a model of such a name any with this ability may be taken; "": none
     languages: frozenset[str] = frozenset()  # English names; empty: any

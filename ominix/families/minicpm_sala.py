@@ -12,5 +12,6 @@ CHAT = Family(
     engine="text",
     package="minicpm_sala",
     aliases={"minicpm-sala-9b": "moxin-org/MiniCPM4-SALA-9B-8bit-mlx"},
+    download_gb={"minicpm-sala-9b": 9.6},
     names=re.compile(r"minicpm[\W_]*sala.*"),
 )

@@ -39,6 +39,7 @@ CHAT = _MlxLm(
         "qwen3-4b": "mlx-community/Qwen3-4B-Instruct-2507-4bit",
         "llama-3.2-1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
     },
+    download_gb={"qwen3-0.6b": 0.34, "qwen3-4b": 2.26, "llama-3.2-1b": 0.7},
 )
 
 

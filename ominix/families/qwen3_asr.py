@@ -42,6 +42,7 @@ RECOGNISER = _Recogniser(
         "qwen3-asr-0.6b": "mlx-community/Qwen3-ASR-0.6B-8bit",
         "qwen3-asr-1.7b": "mlx-community/Qwen3-ASR-1.7B-8bit",
     },
+    download_gb={"qwen3-asr": 1.0, "qwen3-asr-0.6b": 1.0, "qwen3-asr-1.7b": 2.5},
     languages=frozenset(
         {
             "Arabic", "Cantonese", "Chinese", "Czech", "Danish", "Dutch", "English", "Filipino", "Finnish",
@@ -58,6 +59,7 @@ ALIGNER = _Aligner(
     model_types=frozenset({"qwen3_asr", "qwen3_forced_aligner"}),
     package="qwen3_asr",
     aliases={"qwen3-forced-aligner": "mlx-community/Qwen3-ForcedAligner-0.6B-8bit"},
+    download_gb={"qwen3-forced-aligner": 1.0},
     note="gives words their times; a speech model loads it when a request asks for words",
     built_in={"tiny-aligner": _BUILT_IN_NOTE},
 )

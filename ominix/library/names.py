@@ -11,6 +11,11 @@ from ominix.library.records import DownloadRecord
 
 REPO_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9_][\w.-]{0,95}", re.ASCII)
 MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+WEB_ADDRESS = re.compile(
+    r"(?:https?://[^/\s]+/|hf://|(?:www\.)?(?:huggingface\.co|hf\.co)/)(?P<name>[^/\s?#]+/[^/\s?#]+)"
+    r"(?:/(?:tree|blob|resolve)/(?P<revision>[^/?#]+))?(?:[/?#].*)?"
+)
+BITS = re.compile(r"-(?:\d+bit|bf16|fp16)$")
 RESERVED = ("download", "downloads", "load", "unload")  # words of the API's paths
 
 
@@ -23,6 +28,24 @@ def checked_repo_id(repo_id: str) -> str:
             param="repo_id",
         )
     return repo_id
+
+
+def pasted(text: str) -> str:
+    """The name in what people paste: a web address of a repository, `hf.co/owner/name`, or a plain name.
+
+    Raises InvalidRequest for an address of another version than the newest.
+    """
+    found = WEB_ADDRESS.fullmatch(text.strip())
+    if found is None:
+        return text.strip()
+    if found["revision"] not in (None, "main"):
+        raise InvalidRequest(f"{text} is one version of a repository; only the newest (main) can be pulled")
+    return found["name"]
+
+
+def in_bits(repo_id: str, bits: str) -> str:
+    """Of `owner/name-4bit` the repository with other weights: `owner/name-8bit`."""
+    return f"{BITS.sub('', repo_id)}-{bits}" if bits else repo_id
 
 
 def new_id(name: str, folders: Folders) -> str:

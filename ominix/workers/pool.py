@@ -47,6 +47,8 @@ class WorkerState:
     state: str
     jobs: int
     reason: str | None = None
+    memory_bytes: int = 0  # 0: not told yet
+    idle_seconds: float | None = None  # since its last job; None: it has one, or is not ready
 
 
 @dataclass(frozen=True)
@@ -227,7 +229,9 @@ class Pool:
             return WorkerState(state, jobs, worker.end_reason)
         if worker.loaded and worker.silent_seconds > self._stall_seconds / 2:
             return WorkerState("stalled", jobs, f"silent for {worker.silent_seconds:.0f} s")
-        return WorkerState("ready" if worker.loaded else "loading", jobs)
+        idle = worker.idle_seconds if worker.loaded and not jobs else None
+        state = "ready" if worker.loaded else "loading"
+        return WorkerState(state, jobs, memory_bytes=worker.used_bytes, idle_seconds=idle)
 
     def loaded(self) -> frozenset[str]:
         """Ids of the models that a living worker holds."""
