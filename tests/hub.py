@@ -42,6 +42,8 @@ class Faults:
     wrong: dict[str, int] = field(default_factory=dict)  # name -> answers with a wrong byte
     ignore_range: bool = False
     sizes: dict[str, int] = field(default_factory=dict)  # name -> size that the list claims
+    names_alone: bool = False  # the list tells neither sizes nor hashes
+    bare: bool = False  # HEAD is refused, and answers tell no hash and no length
     gate: threading.Event | None = None  # weights wait for it before their last byte
 
 
@@ -89,7 +91,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.hub  # type: ignore[attr-defined]
 
     def do_HEAD(self) -> None:
-        self.do_GET()
+        if self.hub.faults.bare:
+            self._refuse(405)
+        else:
+            self.do_GET()
 
     def do_GET(self) -> None:
         with CONNECTIONS:
@@ -153,6 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _sibling(self, name: str, data: bytes) -> dict:
+        if self.hub.faults.names_alone:
+            return {"rfilename": name}
         size = self.hub.faults.sizes.get(name, len(data))
         found = {"rfilename": name, "size": size, "blobId": git_hash(data)}
         if _is_large(name):
@@ -184,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, repo: Repo | None, name: str) -> None:
         assert repo is not None
         faults, data, begin = self.hub.faults, repo.files[name], 0
-        if faults.wrong.get(name, 0) > 0:
+        if self.command == "GET" and faults.wrong.get(name, 0) > 0:
             faults.wrong[name] -= 1
             data = data[:-1] + bytes([data[-1] ^ 1])
         asked = self.headers.get("Range", "")
@@ -194,9 +201,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Range", f"bytes {begin}-{len(data) - 1}/{len(data)}")
         else:
             self.send_response(200)
-        self.send_header("ETag", f'"{git_hash(data)}"')
-        self.send_header("X-Repo-Commit", repo.revision)
-        self.send_header("Content-Length", str(len(data) - begin))
+        if faults.bare:
+            self.send_header("Connection", "close")
+            self.close_connection = True
+        else:
+            self.send_header("ETag", f'"{git_hash(data)}"')
+            self.send_header("X-Repo-Commit", repo.revision)
+            self.send_header("Content-Length", str(len(data) - begin))
         self.end_headers()
         if self.command == "GET":
             self._write(data[begin:], name)

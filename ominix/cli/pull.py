@@ -85,7 +85,7 @@ def _follow(child: Child, model_id: str) -> ChildUpdate:
     last = ChildUpdate("downloading")
     with contextlib.closing(BytesBar(model_id)) as bar:
         for last in child.updates():
-            if last.state != "failed" and last.total_bytes is not None:
+            if last.state != "failed" and (last.total_bytes is not None or last.done_bytes):
                 bar.show(last.done_bytes, last.total_bytes)
     child.wait()
     return last

@@ -106,6 +106,33 @@ def test_a_server_that_ignores_ranges_starts_over(hub, fetch, tmp_path):
     assert files_of(tmp_path / "models" / "tiny")[WEIGHTS] == repo.files[WEIGHTS]
 
 
+@pytest.mark.parametrize("shards", [1, 3])
+def test_a_hub_whose_list_has_names_alone_is_asked_for_each_file(hub, fetch, tmp_path, shards):
+    """Mirrors do so: every file counted as empty, and the download ended as corrupt."""
+    repo = hub.add("a/tiny", model_files(SIZE, shards=shards))
+    hub.faults.names_alone = True
+    hub.faults.wrong[sorted(name for name in repo.files if name.endswith("safetensors"))[0]] = 1
+    fetch()
+    found = files_of(tmp_path / "models" / "tiny")
+    assert all(found[name] == repo.files[name] for name in found)
+    assert Records(tmp_path).all()["tiny"].total_bytes == sum(map(len, found.values()))
+    assert not hub.asked("modeling_evil.py")
+
+
+def test_a_hub_that_tells_no_sizes_at_all_works_without_a_total(hub, fetch, refused, tmp_path):
+    repo = hub.add("a/tiny", model_files(SIZE))
+    hub.faults.names_alone = hub.faults.bare = True
+    hub.faults.cuts[WEIGHTS] = [150_000, 150_000]  # nobody but the file itself tells that it is torn
+    assert refused().reason == "corrupt"
+    hub.seen.clear()
+    fetch()
+    found = files_of(tmp_path / "models" / "tiny")
+    assert all(found[name] == repo.files[name] for name in found)
+    assert WEIGHTS in found
+    assert Records(tmp_path).all()["tiny"].total_bytes is None
+    assert not [seen for seen in hub.asked(WEIGHTS) if seen.range not in (None, "bytes=0-")]
+
+
 @pytest.mark.parametrize("name", [WEIGHTS, "tokenizer.json"])
 def test_a_wrong_byte_is_found_and_the_file_fetched_again(hub, fetch, tmp_path, name):
     repo = hub.add("a/tiny", model_files(SIZE))

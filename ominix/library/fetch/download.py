@@ -119,9 +119,13 @@ class Fetch:
         for name in [*first, *weights]:
             self._fetch(listing, name)
 
-    def _check_space(self, listing: Listing, names: list[str]) -> int:
-        """The size of all these files. Raises DownloadFailed if the disk cannot hold what is to come."""
-        total = sum(listing.files[name].size for name in names)
+    def _check_space(self, listing: Listing, names: list[str]) -> int | None:
+        """The size of all these files; None if one does not tell its own.
+
+        Raises DownloadFailed if the disk cannot hold what is to come.
+        """
+        sizes = [listing.files[name].size for name in names]
+        total = sum(size or 0 for size in sizes)
         self._done = self._folders.bytes_so_far(self._id)
         free = self._free_bytes(self._folder)
         if total - self._done + SPARE_BYTES > free:
@@ -129,7 +133,7 @@ class Fetch:
                 "no_space",
                 f"The model needs {_gb(total - self._done)} more, and {_gb(free)} are free on the disk.",
             )
-        return total
+        return None if None in sizes else total
 
     def _fetch(self, listing: Listing, name: str) -> None:
         file = listing.files[name]

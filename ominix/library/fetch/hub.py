@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -30,6 +31,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ominix.errors import DownloadFailed
+from ominix.library.fetch.whole import is_whole
 
 if TYPE_CHECKING:
     from huggingface_hub.hf_api import RepoSibling
@@ -38,6 +40,10 @@ CHUNK_BYTES = 1 << 20
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between tries that got nothing; then it has failed
 PASSING = (408, 429, 500, 502, 503, 504)  # statuses that may be better next time
 LIST_SECONDS = 20.0  # how long the list of files may take
+# Endings of what a download may need: of others nothing is asked where the list has names alone.
+MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".npz", ".bin")
+DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+SIZE = re.compile(r"[0-9]{1,18}")
 
 log = logging.getLogger("ominix.library")
 T = TypeVar("T")
@@ -45,11 +51,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class File:
-    """One file of a commit. `digest` is the sha256 of large files, git's hash of small ones."""
+    """One file of a commit. `digest` is the sha256 of large files, git's hash of small ones.
+
+    Mirrors may tell less. What is not known is not checked, and a part of such a file is not resumed later.
+    """
 
     name: str
-    size: int
-    digest: str
+    size: int | None
+    digest: str  # "": not known
     is_sha256: bool
 
 
@@ -77,13 +86,31 @@ class Hub:
         api = HfApi(endpoint=self._endpoint)
         info = self._persist(lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS))
         top = [s for s in info.siblings or [] if "/" not in s.rfilename]
-        return Listing(info.sha or "main", {s.rfilename: _file(s) for s in top})
+        revision = info.sha or "main"
+        files = {s.rfilename: _file(s) or self._described(s.rfilename, revision) for s in top}
+        return Listing(revision, files)
+
+    def _described(self, name: str, revision: str) -> File:
+        """A file that the list only names, as far as its headers tell."""
+        if not name.endswith(MODEL_FILES):
+            return File(name, None, "", is_sha256=False)
+        url = hf_hub_url(self.repo_id, name, revision=revision, endpoint=self._endpoint)
+        headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+        response = self._persist(
+            lambda: get_session().head(url, headers=headers, timeout=LIST_SECONDS, follow_redirects=True)
+        )
+        if not response.is_success:
+            return File(name, None, "", is_sha256=False)
+        return _file_of_headers(name, [answer.headers for answer in (*response.history, response)])
 
     def fetch(self, file: File, revision: str, target: Path, progress: Callable[[int], None]) -> None:
         """Make `target` that file. `progress` hears each count of new bytes, negative for bytes given up."""
-        if target.is_file() and _matches(file, target):
+        if file.digest and target.is_file() and _matches(file, target):
             return
         partial = target.with_name(f"{file.name}.{file.digest[:16]}.partial")
+        if not file.digest:  # what is there may be of another commit
+            progress(-_size(partial) - _size(target))
+            partial.unlink(missing_ok=True)
         for _ in range(2):  # what was resumed may have been bad from the start: once more from there
             self._persist(lambda: self._receive(file, revision, partial, progress), partial)
             if _matches(file, partial):
@@ -101,7 +128,11 @@ class Hub:
         url = hf_hub_url(self.repo_id, file.name, revision=revision, endpoint=self._endpoint)
         with partial.open("ab") as out:
             have = out.tell()
-            if have >= file.size:
+            if file.size is None:  # nobody can tell how far it is
+                out.truncate(0)
+                progress(-have)
+                have = 0
+            elif have >= file.size:
                 return
             headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
             timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -113,9 +144,11 @@ class Hub:
                 for chunk in response.iter_raw():
                     out.write(chunk)
                     progress(len(chunk))
-                    if out.tell() > file.size:  # more than the hub promised: never fill the disk with it
+                    if (
+                        file.size is not None and out.tell() > file.size
+                    ):  # more than the hub promised: never fill the disk with it
                         break
-        if partial.stat().st_size < file.size:
+        if file.size is not None and partial.stat().st_size < file.size:
             raise httpx2.RemoteProtocolError(f"{file.name} ended early")
 
     def _persist(self, action: Callable[[], T], growing: Path | None = None) -> T:
@@ -165,10 +198,23 @@ def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx2.TransportError) or _status(error) in PASSING
 
 
-def _file(sibling: RepoSibling) -> File:
+def _file(sibling: RepoSibling) -> File | None:
+    """None where the list has names alone."""
     if sibling.lfs is not None:
         return File(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, is_sha256=True)
-    return File(sibling.rfilename, sibling.size or 0, sibling.blob_id or "", is_sha256=False)
+    if sibling.size is None:
+        return None
+    return File(sibling.rfilename, sibling.size, sibling.blob_id or "", is_sha256=False)
+
+
+def _file_of_headers(name: str, answers: Sequence[Mapping[str, str]]) -> File:
+    """`answers`: the headers on the way to the file, redirects too. An ETag counts if it is the hub's."""
+    last = answers[-1]
+    size = next((a["x-linked-size"] for a in answers if "x-linked-size" in a), last.get("content-length", ""))
+    tags = [a.get("x-linked-etag") or a.get("etag", "") for a in answers if "x-repo-commit" in a]
+    digests = [tag for tag in (text.removeprefix("W/").strip('"') for text in tags) if DIGEST.fullmatch(tag)]
+    digest = max(digests, key=len, default="")
+    return File(name, int(size) if SIZE.fullmatch(size) else None, digest, is_sha256=len(digest) == 64)
 
 
 def _size(path: Path | None) -> int:
@@ -179,10 +225,13 @@ def _size(path: Path | None) -> int:
 
 
 def _matches(file: File, path: Path) -> bool:
-    if path.stat().st_size != file.size:
+    size = path.stat().st_size
+    if size != file.size and file.size is not None:
         return False
+    if not file.digest:
+        return is_whole(file.name, path)
     # Git hashes a header with the size and then the bytes.
-    state = hashlib.sha256() if file.is_sha256 else hashlib.sha1(b"blob %d\0" % file.size)
+    state = hashlib.sha256() if file.is_sha256 else hashlib.sha1(b"blob %d\0" % size)
     with path.open("rb") as content:
         while chunk := content.read(CHUNK_BYTES):
             state.update(chunk)
