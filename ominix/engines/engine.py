@@ -6,6 +6,7 @@ thread alone calls an engine.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from ominix.wire.events import Event
@@ -31,4 +32,11 @@ class Engine(Protocol):
 
     def step(self) -> list[tuple[int, Event]]:
         """One bounded piece of work: a cancel waits no longer than this. Events with their job's id."""
+        ...
+
+    def progress(self) -> Mapping[int, int]:
+        """By job that is being worked on: a number that changes with each piece of work that is done for it.
+
+        Jobs that wait for their turn are not in it.
+        """
         ...

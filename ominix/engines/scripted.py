@@ -6,6 +6,7 @@ The last message's first word (of a transcription: its prompt's) is the verb:
     raise       an exception in a step          segfault   SIGSEGV
     stumble     an exception in `admit`         panic      the same, but no Exception
     hang        never return                    lock       the same with the interpreter locked
+    stuck       no progress, others go on       deaf       the same, and a cancel does not help
     eat MIB     take so much memory, for good   exit N     end the process with that code
     refuse      JobRefused                      fail       the Failed event
     think       answer with reasoning first     say TEXT   TEXT itself, a word at a time
@@ -16,10 +17,11 @@ Anything else is answered with `word0 word1 ...` up to max_tokens, at most 256; 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,7 +49,14 @@ IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
 
 def load(spec: EngineSpec) -> Scripted:
-    """Raises RuntimeError for a path that ends in "broken", so that failing loads can be tested."""
+    """As the end of the path says: "broken" raises RuntimeError, "endless" never returns, "huge" takes memory
+    for ever."""
+    if spec.path.endswith("endless"):
+        time.sleep(3600)
+    eaten = []
+    while spec.path.endswith("huge"):
+        eaten.append(b"x" * (1 << 20))
+        time.sleep(0.005)
     if spec.path.endswith("broken"):
         raise RuntimeError(f"the weights at {spec.path} are scripted to be broken")
     return Scripted()
@@ -104,6 +113,8 @@ class Scripted:
             script.tick_seconds = _number(rest)
         elif verb == "think":
             script.reasoning_left = 2
+        elif verb in ("stuck", "deaf"):
+            script.due = math.inf
         script.failed = verb == "fail"
         script.raises = verb == "raise"
         self._scripts[job_id] = script
@@ -123,7 +134,15 @@ class Scripted:
         elif verb == "exit":
             os._exit(int(_number(rest)))
 
+    def progress(self) -> Mapping[int, int]:
+        """Who sleeps waits for his turn."""
+        now = time.monotonic()
+        working = {i: s for i, s in self._scripts.items() if not now < s.due < math.inf}
+        return {job_id: script.emitted for job_id, script in working.items()}
+
     def cancel(self, job_id: int) -> None:
+        if self._scripts.get(job_id) and _prompt(self._scripts[job_id].job) == "deaf":
+            return
         script = self._scripts.pop(job_id, None)
         if script is not None:
             close_descriptors_of(script.job)

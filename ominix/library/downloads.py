@@ -28,6 +28,7 @@ from ominix.library.removal import DOWNLOADING
 
 MAX_RUNNING = 2  # more only share the line
 MAX_WAITING = 32
+LOCK_SECONDS = 1.0  # a request holds a thread meanwhile: children wait longer for the records' lock
 ENDING_SECONDS = 10.0  # the longest wait for a child that is ending
 
 log = logging.getLogger("ominix.library")
@@ -47,7 +48,7 @@ class Downloads:
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._home = home
-        self._records = records or Records(home)
+        self._records = records or Records(home, lock_seconds=LOCK_SECONDS)
         self._folders = folders or Folders(home)
         self._spawn = spawn
         self._clock = clock

@@ -19,6 +19,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     package: str = ""  # under ominix.models: it has the architecture; "": mlx-lm has it
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
+    stall_seconds: float = 60.0  # a job that makes no progress for longer fails
 
 
 class Loadable(Struct, frozen=True):
@@ -44,6 +45,13 @@ class Loaded(Struct, frozen=True, array_like=True, tag=True):
     used_bytes: int = 0  # memory of the process
 
 
+class Loading(Struct, frozen=True, array_like=True, tag=True):
+    """The engine is still being loaded; about once a second."""
+
+    used_bytes: int
+    moved_bytes: int  # read or touched so far: it grows as long as the load goes on
+
+
 class Admitting(Struct, frozen=True, array_like=True, tag=True):
     """The engine is about to take this job in. If the worker dies before it reports again, it died of it."""
 
@@ -54,6 +62,7 @@ class Beat(Struct, frozen=True, array_like=True, tag=True):
     """The engine goes on (about once a second), or has nothing left to do."""
 
     used_bytes: int = 0
+    stalled_seconds: float = 0.0  # how long one of its jobs has made no progress
 
 
 class Batch(Struct, frozen=True, array_like=True, tag=True):
@@ -69,7 +78,7 @@ class Ending(Struct, frozen=True, array_like=True, tag=True):
 
 
 Command = Submit | Cancel
-Report = Loaded | Admitting | Beat | Batch | Ending
+Report = Loading | Loaded | Admitting | Beat | Batch | Ending
 
 COMMANDS: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
 REPORTS: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)

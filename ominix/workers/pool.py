@@ -78,7 +78,8 @@ class Pool:
         self.draining = False
         self._jobs_per_worker = jobs_per_worker
         self._stall_seconds = stall_seconds
-        self._engine_settings = {"slots": jobs_per_worker, "limit_bytes": limit_bytes, "cpu": cpu}
+        self._limit_bytes = limit_bytes
+        self._cpu = cpu
         self._residency = residency or Residency()
         self._spawn = spawn
         self._clock = clock
@@ -121,12 +122,26 @@ class Pool:
         return worker
 
     def _new(self, model: Loadable) -> WorkerProcess:
-        spec = structs.replace(model.spec, **self._engine_settings)
+        spec = structs.replace(
+            model.spec,
+            slots=self._jobs_per_worker,
+            limit_bytes=self._left_bytes(model.id),
+            cpu=self._cpu,
+            stall_seconds=self._stall_seconds,
+        )
         try:
             process = self._spawn(model.id, spec)
         except OSError as error:  # no descriptors are left
             raise Unavailable(f"{model.id} could not be started: {error.strerror}") from None
         return WorkerProcess(model.id, spec, process, self._stall_seconds, self._on_news, self._clock)
+
+    def _left_bytes(self, for_id: str) -> int | None:
+        """Under the lock: what a worker may take at most, if all go that may go."""
+        bounds = [self._limit_bytes] if self._limit_bytes is not None else []
+        if self._residency.memory_bytes is not None:
+            staying = sum(self._needs[name] for name in self._alive(for_id) if name in self._residency.pinned)
+            bounds.append(self._residency.memory_bytes - staying)
+        return min(bounds, default=None)
 
     def _make_room(self, for_id: str) -> None:
         """Under the lock. Raises Busy when what is in the way may go later, Unavailable when it will not."""
@@ -168,8 +183,9 @@ class Pool:
             name = worker.name
             if self._workers.get(name) is not worker:
                 return
-            if worker.used_bytes:
-                self._needs[name] = worker.used_bytes
+            if worker.used_bytes:  # while it loads, what it will need is its files at least
+                least = 0 if worker.loaded else self._needs[name]
+                self._needs[name] = max(worker.used_bytes, least)
             if keep_alive is not None and worker.idle_seconds > keep_alive:
                 self._retire_one({name: worker}, f"was unloaded after {keep_alive:g} s without requests")
             if budget is None:
@@ -177,8 +193,17 @@ class Pool:
             others = self._alive(name)
             while self._needs[name] + sum(map(self._needs.__getitem__, others)) > budget:
                 if not self._retire_one(others, "was unloaded: the models together took too much memory"):
-                    return
+                    break
                 others = self._alive(name)
+            self._stop_excess(worker, others)
+
+    def _stop_excess(self, worker: WorkerProcess, others: dict[str, WorkerProcess]) -> None:
+        """Under the lock: all who stay are busy, and the machine has no memory left. Who grew, goes."""
+        limit = self._limit_bytes
+        total = self._needs[worker.name] + sum(map(self._needs.__getitem__, others))
+        if limit is not None and total > limit:
+            mib = 1 << 20
+            worker.kill(f"was stopped: the models took {total // mib} MiB of {limit // mib} MiB together")
 
     def unload(self, model_id: str) -> bool:
         """End the model's worker; its memory is back afterwards. False when it has none.
@@ -227,8 +252,8 @@ class Pool:
             recent = self._clock() - worker.last_message < FAILURE_SECONDS
             state = "failed" if not worker.loaded and recent else "ended"
             return WorkerState(state, jobs, worker.end_reason)
-        if worker.loaded and worker.silent_seconds > self._stall_seconds / 2:
-            return WorkerState("stalled", jobs, f"silent for {worker.silent_seconds:.0f} s")
+        if worker.trouble:
+            return WorkerState("stalled", jobs, worker.trouble)
         idle = worker.idle_seconds if worker.loaded and not jobs else None
         state = "ready" if worker.loaded else "loading"
         return WorkerState(state, jobs, memory_bytes=worker.used_bytes, idle_seconds=idle)

@@ -40,6 +40,7 @@ from ominix.wire.control import (
     Ending,
     EngineSpec,
     Loaded,
+    Loading,
     Report,
     Submit,
 )
@@ -50,7 +51,11 @@ from ominix.wire.transport import FrameTooLarge
 from ominix.workers.ordered_lock import WORKER, OrderedLock
 from ominix.workers.stream import Stream
 
-LOAD_SECONDS = 900.0  # the longest a load may take: tens of gigabytes from a slow disk
+# A load that moves less than this in the stall time stands still (17 KiB/s in a minute). What a worker reads
+# just to tell how far it is is less.
+LEAST_MOVED_BYTES = 1 << 20
+# However short the stall time is: a busy machine needs seconds to start an interpreter.
+LEAST_LOAD_STALL_SECONDS = 15.0
 
 log = logging.getLogger("ominix.workers")
 
@@ -115,9 +120,12 @@ class WorkerProcess:
         self.used_bytes = 0  # memory, as the process last reported; 0: not yet
         self._process = process
         self._stall_seconds = stall_seconds
+        self._load_stall_seconds = max(stall_seconds, LEAST_LOAD_STALL_SECONDS)
         self._on_news = on_news
         self._clock = clock
         self.started = self.last_message = self.last_busy = clock()  # last_busy: when the last job left
+        self._moved_bytes, self._moved_at = 0, self.started  # how far the load is, and since when
+        self._job_stalled_seconds = 0.0
         self._kill_reason: str | None = None
         self._taken_in: int | None = None  # the last job that was taken in, until anything else is reported
         self._job_ids = itertools.count(1)
@@ -136,6 +144,18 @@ class WorkerProcess:
     def silent_seconds(self) -> float:
         """How long jobs have been aboard without a message from the worker."""
         return self._clock() - self.last_message if self._streams else 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """What makes it look stalled, before it, or a job, is stopped for that."""
+        still_seconds = self._clock() - self._moved_at
+        if not self.loaded and still_seconds > self._load_stall_seconds / 2:
+            return f"loading, without progress for {still_seconds:.0f} s"
+        if self.loaded and self.silent_seconds > self._stall_seconds / 2:
+            return f"silent for {self.silent_seconds:.0f} s"
+        if self._streams and self._job_stalled_seconds > self._stall_seconds / 2:
+            return f"a request without progress for {self._job_stalled_seconds:.0f} s"
+        return None
 
     @property
     def idle_seconds(self) -> float:
@@ -219,11 +239,20 @@ class WorkerProcess:
                 self._deliver(job_id, event)
         elif isinstance(report, Beat):
             self.used_bytes = report.used_bytes
+            self._job_stalled_seconds = report.stalled_seconds
             self._on_news(self)
+        elif isinstance(report, Loading):
+            self._on_loading(report)
         elif isinstance(report, Loaded):
             self._on_loaded(report)
         elif isinstance(report, Ending):
             self.kill(report.reason)
+
+    def _on_loading(self, report: Loading) -> None:
+        self.used_bytes = max(self.used_bytes, report.used_bytes)
+        if report.moved_bytes - self._moved_bytes >= LEAST_MOVED_BYTES:
+            self._moved_bytes, self._moved_at = report.moved_bytes, self._clock()
+        self._on_news(self)
 
     def _on_loaded(self, report: Loaded) -> None:
         self.used_bytes = report.used_bytes
@@ -240,8 +269,8 @@ class WorkerProcess:
     def on_quiet(self) -> None:
         if self.loaded and self.silent_seconds > self._stall_seconds:
             self.kill(f"gave no sign of life for {self._stall_seconds:g} s and was stopped")
-        elif not self.loaded and self._clock() - self.started > LOAD_SECONDS:
-            self.kill(f"could not be loaded: it took longer than {LOAD_SECONDS:g} s")
+        elif not self.loaded and self._clock() - self._moved_at > self._load_stall_seconds:
+            self.kill(f"could not be loaded: no progress for {self._load_stall_seconds:g} s")
         else:
             self._on_news(self)
 

@@ -27,7 +27,8 @@ from ominix.workers import ordered_lock
 from ominix.workers.process import Observer
 
 POLL_SECONDS = 0.25  # how often the observer looks at the clock
-END_SECONDS = 5.0  # how long an exit status is waited for after a kill before the jobs are ended without it
+END_SECONDS = 5.0  # how long a process that could not be read from is waited for
+STATUS_SECONDS = 2.0  # how long jobs wait for the exit status of a process that has closed its socket
 
 log = logging.getLogger("ominix.workers")
 
@@ -90,15 +91,23 @@ class SpawnedProcess:
         self._ended.wait(timeout_seconds)
 
     def _read(self, observer: Observer) -> None:
-        cause = self._relay(observer)
+        """Jobs hear of the end first. Until the process table has it, minutes may pass: much memory to free,
+        a driver that hangs."""
+        try:
+            cause = self._relay(observer)
+        except Exception as error:  # a bug of ours: it costs this worker, and no job waits for ever
+            log.exception("%s: its reader failed", self._name)
+            cause = f"was stopped: the server failed with {type(error).__name__} at its message"
         assert self._popen is not None
-        self._popen.kill()  # whatever made us stop reading, nobody will read again
-        status = self._status(END_SECONDS)
+        with contextlib.suppress(OSError):
+            self._popen.kill()  # whatever made us stop reading, nobody will read again
         self._close()
-        if status is None:
-            cause = cause or f"was killed and has not ended after {END_SECONDS:g} s"
-        observer.on_end(cause or _died(status or 0))
-        while status is None:  # memory that the system is slow to free
+        status = None
+        if cause is None and not observer.is_over:  # it ended by itself: how, only its status tells
+            status = self._status(STATUS_SECONDS)
+            cause = "ended, but the system still holds it" if status is None else _died(status)
+        observer.on_end(cause or "was killed")
+        while status is None:
             status = self._status(60.0)
         self._ended.set()
 
@@ -112,14 +121,10 @@ class SpawnedProcess:
             except NotAMessage as error:
                 log.error("%s: %s", self._name, error)
                 return "sent something that is no message and was stopped"
-            try:
-                for received in arrived:
-                    observer.on_message(received.message)
-                if not arrived:
-                    observer.on_quiet()
-            except Exception as error:  # a bug of ours: it costs this worker, not the server's way to end it
-                log.exception("%s: its reader failed", self._name)
-                return f"was stopped: the server failed with {type(error).__name__} at its message"
+            for received in arrived:
+                observer.on_message(received.message)
+            if not arrived:
+                observer.on_quiet()
         return None
 
     def _arrived(self) -> list[Received[Report]]:

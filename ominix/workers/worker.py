@@ -14,7 +14,6 @@ import logging
 import os
 import queue
 import re
-import resource
 import signal
 import sys
 import threading
@@ -37,10 +36,13 @@ from ominix.wire.control import (
     Ending,
     EngineSpec,
     Loaded,
+    Loading,
     Submit,
 )
 from ominix.wire.events import Event, Failed, Refused
 from ominix.wire.transport import NotAMessage, Transport
+from ominix.workers import usage
+from ominix.workers.stall import StallWatch
 
 if TYPE_CHECKING:
     from ominix.engines.engine import Engine
@@ -57,28 +59,19 @@ FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"]+/)+")  # clients hear file names,
 log = logging.getLogger("ominix.worker")
 
 
-def resident_bytes() -> int:
-    """Memory of this process: now on Linux, at its highest on macOS (there is no cheap reading)."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        return int(statm.read_text().split()[1]) * resource.getpagesize()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # bytes on macOS
-
-
-def used_bytes() -> int:
-    """Resident memory, or what mlx has in its arrays if that is more: on a Mac they may not be counted."""
-    mlx = sys.modules.get("mlx.core")  # the engine's, if it has one; never imported here
-    return max(resident_bytes(), int(mlx.get_active_memory()) if mlx else 0)
-
-
 class Inbox(threading.Thread):
-    """Receives commands; ends the process when the server is gone or memory passes its bound."""
+    """Receives commands; ends the process when the server is gone or memory passes its bound.
+
+    It also reports while the engine is being loaded: the main thread cannot.
+    """
 
     def __init__(self, server: Transport[Command], limit_bytes: int | None) -> None:
         super().__init__(name="inbox", daemon=True)
         self._server = server
         self._limit_bytes = limit_bytes
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self.is_loading = True  # until the main thread says otherwise
+        self._last_report = 0.0
 
     def run(self) -> None:
         last_guard = 0.0
@@ -89,11 +82,18 @@ class Inbox(threading.Thread):
                 faulthandler.dump_traceback_later(LOCKED_SECONDS, exit=True)
                 self._guard()
             try:
+                self._report_loading(now)
                 self._receive()
             except (EOFError, OSError):
                 os._exit(0)  # the server is gone or lets us go; the main thread may be deep in mlx
             except NotAMessage as error:
                 last_words(self._server, f"was sent something that is no message: {error}")
+
+    def _report_loading(self, now: float) -> None:
+        if self.is_loading and now - self._last_report >= BEAT_SECONDS:
+            self._last_report = now
+            # Not mlx's own count: the main thread may be importing it.
+            self._server.send(Loading(usage.resident_bytes(), usage.moved_bytes()))
 
     def _receive(self) -> None:
         for received in self._server.receive(GUARD_SECONDS):
@@ -105,7 +105,7 @@ class Inbox(threading.Thread):
     def _guard(self) -> None:
         if self._limit_bytes is None:
             return
-        resident = resident_bytes()
+        resident = usage.resident_bytes()
         if resident > self._limit_bytes:
             mib = 1 << 20
             last_words(
@@ -123,10 +123,13 @@ def last_words(server: Transport[Command], reason: str) -> NoReturn:
 class Worker:
     """Steps the engine while it has work, waits for commands while it has none."""
 
-    def __init__(self, server: Transport[Command], inbox: Inbox, engine: Engine) -> None:
+    def __init__(
+        self, server: Transport[Command], inbox: Inbox, engine: Engine, stall_seconds: float
+    ) -> None:
         self._server = server
         self._inbox = inbox
         self._engine = engine
+        self._stalls = StallWatch(stall_seconds, time.monotonic)
         self._last_beat = time.monotonic()
 
     def run(self) -> NoReturn:
@@ -167,8 +170,19 @@ class Worker:
             self._beat()
 
     def _beat(self) -> None:
-        self._server.send(Beat(used_bytes()))
+        self._fail_stalled()
+        self._server.send(Beat(usage.used_bytes(), self._stalls.longest_seconds))
         self._last_beat = time.monotonic()
+
+    def _fail_stalled(self) -> None:
+        """A job that stands still costs itself; that the engine hangs on it, the whole worker."""
+        for job_id in self._stalls.look(self._engine.progress()):
+            log.error("job %d made no progress for %g s", job_id, self._stalls.limit_seconds)
+            self._engine.cancel(job_id)
+            reason = f"made no progress for {self._stalls.limit_seconds:g} s and was stopped"
+            self._server.send(Batch([(job_id, Failed(f"the request {reason}"))]))
+            if job_id in self._engine.progress():
+                last_words(self._server, f"could not stop a job that {reason}")
 
 
 def _lock_folder(folder: str) -> None:
@@ -181,6 +195,7 @@ def _lock_folder(folder: str) -> None:
 
 def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us
+    usage.go_first()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     server = Transport(transport.end_of(int(sys.argv[1])), COMMANDS)
     spec = msgspec.json.decode(sys.argv[2], type=EngineSpec)
@@ -193,9 +208,10 @@ def main() -> NoReturn:
     except BaseException as error:
         log.exception("load failed")
         last_words(server, f"could not be loaded: {FOLDERS.sub('', str(error))}")
-    server.send(Loaded(used_bytes()))
+    inbox.is_loading = False
+    server.send(Loaded(usage.used_bytes()))
     try:
-        Worker(server, inbox, engine).run()
+        Worker(server, inbox, engine, spec.stall_seconds).run()
     except (BrokenPipeError, ConnectionResetError):  # the server is gone
         os._exit(0)
     except BaseException as error:

@@ -11,6 +11,8 @@ import time
 import pytest
 
 from ominix import locks
+from ominix.errors import Unavailable
+from ominix.library.downloads import Downloads
 from ominix.library.records import DownloadRecord, Records
 
 WRITER = """
@@ -137,3 +139,13 @@ def test_locks_are_shared_or_alone(tmp_path):
         assert locks.is_held(tmp_path, shared=True)
     assert not locks.is_held(tmp_path)
     assert not locks.is_held(tmp_path / "nowhere")
+
+
+def test_another_process_that_keeps_the_lock_holds_up_a_request_for_a_second(tmp_path):
+    """It was ten, with a thread for each client that asked for a download."""
+    with locks.held(tmp_path):
+        begun = time.monotonic()
+        with pytest.raises(Unavailable, match="json is locked by another process; try again"):
+            Downloads(tmp_path).start("a/b")
+        assert 0.9 < time.monotonic() - begun < 5.0
+        assert Records(tmp_path).all() == {}

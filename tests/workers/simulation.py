@@ -19,7 +19,7 @@ from ominix.wire.jobs import ChatJob
 from ominix.wire.outbox import OutboxFull
 from ominix.workers import ordered_lock
 from ominix.workers.pool import MAX_WORKERS, Pool, Residency
-from ominix.workers.process import LOAD_SECONDS, Observer, WorkerProcess
+from ominix.workers.process import LEAST_LOAD_STALL_SECONDS, Observer, WorkerProcess
 from ominix.workers.stream import Stream
 
 MODELS = tuple("abcdef")
@@ -210,7 +210,7 @@ class SimulatedProcess:
             self._world.later(0.5, lambda: self._die("died of SIGILL"))
         elif fate < 0.11:
             self._hangs = True
-            self.truths.append(f"could not be loaded: it took longer than {LOAD_SECONDS:g} s")
+            self.truths.append(f"could not be loaded: no progress for {LEAST_LOAD_STALL_SECONDS:g} s")
         else:
             self._world.later(self._world.dice.uniform(0.1, 3.0), self._load)
         self._world.later(TICK_SECONDS, self._tick)

@@ -116,6 +116,42 @@ def test_a_closed_stream_cancels_its_job(pool):
 
 
 @pytest.mark.slow
+def test_a_job_that_stands_still_fails_alone(pool):
+    """The worker beats on, so its silence does not tell."""
+    beside = pool.submit(A, chat("tick 0.1", max_tokens=150))
+    sleeper = pool.submit(A, chat("sleep 14"))
+    with pytest.raises(InferenceFailed, match="the request made no progress for 10 s and was stopped"):
+        drain(pool.submit(A, chat("stuck")))
+    assert text_of(drain(beside)).endswith("tick149 ")
+    drain(sleeper)
+
+
+@pytest.mark.slow
+def test_a_job_that_stands_still_and_cannot_be_stopped_costs_the_worker(pool):
+    beside = pool.submit(A, chat("sleep 30"))
+    with pytest.raises(InferenceFailed, match="made no progress for 10 s"):
+        drain(pool.submit(A, chat("deaf")))
+    with pytest.raises(WorkerCrashed, match="could not stop a job that made no progress for 10 s"):
+        drain(beside)
+    drain(pool.submit(A, chat("hello")))
+
+
+@pytest.mark.slow
+def test_a_load_that_stands_still_is_seen(pool):
+    with pytest.raises(Unavailable, match="could not be loaded: no progress for 15 s"):
+        drain(pool.submit(scripted("endless", "endless"), chat("hello")), 30.0)
+
+
+@pytest.mark.slow
+def test_a_process_that_is_stopped_while_it_loads_is_seen(pool):
+    stream = pool.submit(scripted("huge", "huge"), chat("hello"))
+    assert eventually(lambda: pool.load(scripted("huge", "huge")).used_bytes > 0)
+    psutil.Process(pool.load(scripted("huge", "huge")).pid).suspend()
+    with pytest.raises(Unavailable, match="could not be loaded: no progress for 15 s"):
+        drain(stream, 30.0)
+
+
+@pytest.mark.slow
 def test_the_least_recently_used_idle_model_makes_room():
     pool = Pool(jobs_per_worker=2, stall_seconds=5.0)
     try:

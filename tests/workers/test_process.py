@@ -8,12 +8,12 @@ import pytest
 from serving import chat
 
 from ominix.errors import Busy, InferenceFailed, TooLarge, Unavailable, WorkerCrashed
-from ominix.wire.control import Admitting, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded
+from ominix.wire.control import Admitting, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Loading
 from ominix.wire.events import ChatDone, Delta, Failed, Started
 from ominix.wire.jobs import TranscriptionJob
 from ominix.wire.outbox import OutboxFull
 from ominix.wire.transport import FrameTooLarge
-from ominix.workers.process import LOAD_SECONDS, Observer, WorkerProcess
+from ominix.workers.process import LEAST_LOAD_STALL_SECONDS, LEAST_MOVED_BYTES, Observer, WorkerProcess
 
 
 class ScriptedProcess:
@@ -117,16 +117,35 @@ def test_silence_with_jobs_aboard_is_a_stall_and_without_none(worker, process, c
         stream.get(0.0)
 
 
-def test_a_load_may_take_long_but_not_for_ever(worker, process, clock):
+def test_a_load_may_take_long_as_long_as_it_goes_on(worker, process, clock):
     stream = worker.submit(chat("a"))
-    clock.now += LOAD_SECONDS
-    worker.on_quiet()
+    for step in range(1, 100):
+        clock.now += LEAST_LOAD_STALL_SECONDS - 1.0
+        worker.on_message(Loading(5, step * LEAST_MOVED_BYTES))
+        worker.on_quiet()
+    assert worker.trouble is None
+    for _ in range(4):
+        clock.now += LEAST_LOAD_STALL_SECONDS / 4
+        worker.on_message(Loading(5, 99 * LEAST_MOVED_BYTES + LEAST_MOVED_BYTES // 2))
+        worker.on_quiet()
+    assert worker.trouble == "loading, without progress for 15 s"
     assert not process.kills
     clock.now += 1.0
     worker.on_quiet()
+    assert process.kills
     worker.on_end("died of SIGKILL")
-    with pytest.raises(Unavailable, match="longer than 900 s"):
+    with pytest.raises(Unavailable, match="could not be loaded: no progress for 15 s"):
         stream.get(0.0)
+
+
+def test_a_job_that_stands_still_is_told_before_it_is_stopped(worker, process):
+    worker.on_message(Loaded())
+    worker.submit(chat("a"))
+    worker.on_message(Beat(5, 4.0))
+    assert worker.trouble is None
+    worker.on_message(Beat(5, 6.0))
+    assert worker.trouble == "a request without progress for 6 s"
+    assert not process.kills
 
 
 def test_of_two_jobs_aboard_the_one_that_was_being_taken_in_is_the_cause(worker):

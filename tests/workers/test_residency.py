@@ -5,9 +5,9 @@ from __future__ import annotations
 import psutil
 import pytest
 from msgspec import structs
-from serving import MIB, chat, drain, eventually, scripted
+from serving import MIB, chat, drain, eventually, scripted, text_of
 
-from ominix.errors import Busy, Conflict, Unavailable
+from ominix.errors import Busy, Conflict, Unavailable, WorkerCrashed
 from ominix.workers.pool import Pool, Residency
 
 A, B, C = (scripted(name) for name in "abc")
@@ -86,6 +86,36 @@ def test_an_idle_model_goes_and_a_busy_one_stays(pool_of):
     drain(stream)
     drain(pool.submit(A, chat("again")))
     assert eventually(lambda: not pool.states())
+
+
+def test_a_worker_ends_where_the_budget_does_also_while_it_loads(pool_of):
+    pool = pool_of(memory_bytes=120 * MIB)
+    with pytest.raises(Unavailable, match=r"used 1\d\d MiB of memory, its bound is 120 MiB"):
+        drain(pool.submit(scripted("huge", "huge"), chat("hello")))
+
+
+def test_room_is_made_while_a_model_is_being_loaded(pool_of):
+    pool = pool_of(memory_bytes=200 * MIB)
+    drain(pool.submit(A, chat("eat 60")))
+    with pytest.raises(Unavailable, match="its bound is 200 MiB"):
+        drain(pool.submit(scripted("huge", "huge"), chat("hello")))
+    assert "a" not in pool.loaded()
+
+
+def test_where_all_are_busy_and_the_machine_is_full_the_one_that_grew_goes():
+    residency = Residency(memory_bytes=200 * MIB)
+    pool = Pool(jobs_per_worker=4, stall_seconds=10.0, residency=residency, limit_bytes=220 * MIB)
+    try:
+        steady = pool.submit(A, chat("eat 60"))
+        drain(steady)
+        steady = pool.submit(A, chat("tick 0.05", max_tokens=200))
+        pool.submit(B, chat("hello"))
+        with pytest.raises(WorkerCrashed, match=r"the models took 2\d\d MiB of 220 MiB together"):
+            drain(pool.submit(B, chat("eat 145")))
+            drain(pool.submit(B, chat("sleep 3")))
+        assert text_of(drain(steady)).endswith("tick199 ")
+    finally:
+        pool.close()
 
 
 def test_unloading_gives_all_the_memory_back(pool_of):

@@ -21,7 +21,7 @@ SEEN = (
     "sent something that is no message and was stopped",
     "gave no sign of life for 5 s and was stopped",
     "could not be loaded: no weights",
-    "could not be loaded: it took longer than 900 s",
+    "could not be loaded: no progress for 15 s",
     "could not be started: Resource temporarily unavailable",
     "the server is shutting down",
 )

@@ -102,6 +102,37 @@ def test_a_kill_before_the_start_is_not_lost():
     assert log.ends == ["died of SIGKILL"]
 
 
+TRACER = """
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid = int(sys.argv[1])
+seized = libc.ptrace(0x4206, pid, None, None)  # PTRACE_SEIZE: its end is ours to wait for, before its parent
+print("seized" if seized == 0 else "refused", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ptrace of Linux")
+def test_jobs_hear_of_the_end_before_the_system_lets_the_process_go(started):
+    """With much memory to free that takes minutes; here a tracer looks away."""
+    log = Log()
+    process = started(log)
+    assert eventually(lambda: log.reports)
+    command = [sys.executable, "-c", TRACER, str(process.pid)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as tracer:
+        assert tracer.stdout
+        if tracer.stdout.readline() != "seized\n":
+            pytest.skip("tracing is not allowed here")
+        log.is_over = True
+        process.kill()
+        assert eventually(lambda: log.ends, 2.0)
+        process.join(0.1)
+        assert psutil.Process(process.pid).status() == psutil.STATUS_ZOMBIE
+        tracer.communicate("")
+    assert eventually(lambda: not psutil.pid_exists(process.pid))
+
+
 def test_what_is_sent_to_a_stopped_process_takes_no_thread_and_arrives_later(started):
     log = Log()
     process = started(log)

@@ -29,7 +29,7 @@ class Child:
         self.process = subprocess.Popen(command, pass_fds=(far.fileno(),), stderr=subprocess.DEVNULL)
         far.close()
         self.transport = Transport(self.near, REPORTS)
-        assert isinstance(self.next(), Loaded)
+        self.next(Loaded)
 
     def next(self, kind: type = object):
         """The next report of a kind."""

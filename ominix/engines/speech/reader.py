@@ -19,6 +19,7 @@ import contextlib
 import os
 import queue
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -29,6 +30,8 @@ from ominix.engines.speech.clips import Clip, Cutter
 from ominix.errors import OminixError
 from ominix.models.recogniser import Features, Recogniser
 from ominix.wire.jobs import Cutting
+
+HANGING_SECONDS = 60.0  # the thread computes the features of a clip at most between two looks at its calls
 
 ReadClip = tuple[Clip, Features | None]  # no features of a clip in which nobody speaks
 
@@ -43,6 +46,16 @@ class Reader:
         self.pending: Future[ReadClip | None] | None = None
         self.ended = False  # there is no clip any more
         thread.post(lambda loop: self._recording.open(loop, audio))
+
+    @property
+    def waits(self) -> bool:
+        """A clip is requested and not there."""
+        return self.pending is not None and not self.pending.done()
+
+    @property
+    def work(self) -> int:
+        """Blocks and clips so far: it grows as long as the file is being decoded."""
+        return self._recording.work
 
     def request(self) -> None:
         """Have the next clip decoded, unless one is being decoded."""
@@ -72,25 +85,34 @@ class Reader:
 class ReadingThread:
     """The thread ends when nobody refers to this object any more: engines have no end of their own."""
 
-    def __init__(self, decoder: Callable[[], Decoder] = Decoder) -> None:
+    def __init__(
+        self, decoder: Callable[[], Decoder] = Decoder, hanging_seconds: float = HANGING_SECONDS
+    ) -> None:
         woken, waker = os.pipe()
         os.set_blocking(waker, False)
         self._waker = waker
         self._loop = _Loop(decoder(), woken)
+        self._posted_at = 0.0  # the first of the calls that wait
+        self._hanging_seconds = hanging_seconds
         weakref.finalize(self, os.close, waker)
         self._thread = threading.Thread(target=self._loop.run, name="reading", daemon=True)
         self._thread.start()
 
     def post(self, call: _Call) -> None:
         """Have this called in the thread."""
+        if self._loop.calls.empty():
+            self._posted_at = time.monotonic()
         self._loop.calls.put(call)
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             os.write(self._waker, b"\0")
 
     def check(self) -> None:
-        """Raises RuntimeError if an error of ours has ended the thread; its traceback is in the log then."""
+        """Raises RuntimeError if an error of ours has ended the thread, or it hangs. The log has the first's
+        traceback."""
         if not self._thread.is_alive():
             raise RuntimeError("the thread that reads recordings has ended")
+        if not self._loop.calls.empty() and time.monotonic() - self._posted_at > self._hanging_seconds:
+            raise RuntimeError("the thread that reads recordings hangs")
 
 
 class _Loop:
@@ -133,6 +155,7 @@ class _Recording:
         self._cutter = Cutter(cutting, recogniser.clip_seconds)
         self._clips: deque[Clip] = deque()
         self._ended = False  # there are no clips but these
+        self.work = 0
         self._decoding: Decoding | None = None
         self._pending: Future[ReadClip | None] | None = None
 
@@ -147,6 +170,7 @@ class _Recording:
     def advance(self) -> None:
         """The decoder has a block, the end, or an error."""
         assert self._decoding and self._pending
+        self.work += 1
         try:
             block = self._decoding.next()
         except OminixError as error:
@@ -164,6 +188,7 @@ class _Recording:
         assert self._decoding and self._pending
         if self._clips:
             clip = self._clips.popleft()
+            self.work += 1
             features = self._recogniser.features(clip.samples) if clip.sound else None
             self._pending.set_result((clip, features))
         elif self._ended:

@@ -112,6 +112,11 @@ class Scheduler:
                 self._wait()
         return events + self._next_events()
 
+    def progress(self) -> Mapping[int, int]:
+        """Of those that wait for their file to be decoded: rows and stages get on with every step."""
+        waiting = {i: task for i, task in self._tasks.items() if task.reader.waits and not task.rows}
+        return {job_id: task.reader.work for job_id, task in waiting.items() if not task.waiting}
+
     def _receive_clips(self) -> list[tuple[int, Event]]:
         """Add the clips that are decoded by now, and request more; the events are refusals and failures."""
         refusals: list[tuple[int, Event]] = []

@@ -30,7 +30,7 @@ executor is fast with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, KeysView
 from dataclasses import dataclass
 
 from ominix.engines.text.budget import PrefillBudget
@@ -65,6 +65,11 @@ class Scheduler:
     @property
     def idle(self) -> bool:
         return not (self._waiting or self._running or self._leaving)
+
+    @property
+    def running(self) -> KeysView[int]:
+        """Ids of the sequences in prefill and decode."""
+        return self._running.keys()
 
     def add(
         self, sequence: Sequence, saved_tokens: int, now: float, forks: Collection[Sequence] = ()

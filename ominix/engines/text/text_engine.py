@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -48,6 +48,7 @@ class RunningJob:
     choices: dict[int, Choice]
     first: int  # the sequence that prefills the prompt for all
     cached_tokens: int = 0  # of its prompt
+    passes: int = 0  # of the model, for any of its sequences
     finished: list[Choice] = field(default_factory=list)
 
     def done(self) -> ChatDone:
@@ -116,6 +117,10 @@ class TextEngine:
             events += [(job.job_id, event) for event in self._add(job, token)]
         return events
 
+    def progress(self) -> Mapping[int, int]:
+        running = self._scheduler.running
+        return {job_id: job.passes for job_id, job in self._jobs.items() if running & job.choices.keys()}
+
     def _sequences(self, job: ChatJob, prompt: Prompt) -> list[Sequence]:
         """One for each choice; all but the first are its forks."""
         boundaries: tuple[int, ...] = ()
@@ -147,6 +152,8 @@ class TextEngine:
         begun = self._clock()
         outcome = self._executor.run(plan)
         self._scheduler.learn(plan, outcome, self._clock() - begun)
+        for sequence_id in {*outcome.prefilled, *(token.sequence_id for token in outcome.tokens)}:
+            self._by_sequence[sequence_id].passes += 1
         for sequence_id, cached in outcome.cached.items():
             job = self._by_sequence[sequence_id]
             if sequence_id == job.first:

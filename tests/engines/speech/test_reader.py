@@ -163,6 +163,35 @@ def test_an_error_of_ours_reaches_the_engine(recording):
         next_clip(reader)
 
 
+def test_a_thread_that_hangs_is_seen_by_the_engine(recording):
+    go_on = threading.Event()
+    recogniser = ToyRecogniser()
+    recogniser.features = lambda samples: go_on.wait(30)
+    thread = ReadingThread(hanging_seconds=0.2)
+    hung = Reader(thread, opened(recording), Cutting(), recogniser)
+    assert next_clip(hung, seconds=5.0) is None
+    reader = reader_of(thread, recording)
+    with pytest.raises(RuntimeError, match="the thread that reads recordings hangs"):
+        next_clip(reader)
+    go_on.set()
+
+
+def test_progress_is_told_of_jobs_that_wait_for_their_file_alone(thread, recording):
+    engine = Scheduler(ToyRecogniser(), 4, {}, thread)
+    engine.admit(1, TranscriptionJob(opened(recording)))
+    engine.step()
+    child = engine._tasks[1].reader
+    told = []
+    while not engine.idle:
+        told.append(dict(engine.progress()))
+        engine.step()
+    amounts = [amount for amounts in told for amount in amounts.values()]
+    assert amounts == sorted(amounts)
+    assert amounts[-1] > amounts[0]
+    assert {} in told  # its clips were being answered
+    assert child.ended
+
+
 def no_process():
     raise OSError(11, "Resource temporarily unavailable")
 

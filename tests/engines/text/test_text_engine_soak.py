@@ -10,7 +10,7 @@ import tiny_chat
 
 from ominix.wire.events import ChatDone
 from ominix.wire.jobs import ChatJob, Sampling
-from ominix.workers.worker import resident_bytes
+from ominix.workers.usage import resident_bytes
 
 REQUESTS, SETTLED = 2000, 200
 

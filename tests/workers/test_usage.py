@@ -1,0 +1,33 @@
+"""What the system says of a process: here of this one, and of a real worker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from serving import MIB, chat, drain, scripted
+
+from ominix.workers import usage
+
+
+def test_moved_bytes_grow_with_what_is_read_and_with_memory_and_hardly_by_themselves(tmp_path):
+    (tmp_path / "weights").write_bytes(bytes(8 * MIB))
+    before = usage.moved_bytes()
+    for _ in range(100):
+        usage.moved_bytes()
+    looking = usage.moved_bytes() - before
+    assert looking < MIB // 2  # what a load that stands still for 100 s must not exceed
+    before = usage.moved_bytes()
+    data = (tmp_path / "weights").read_bytes()
+    assert usage.moved_bytes() - before >= len(data)
+    before = usage.moved_bytes()
+    memory = bytearray(b"x" * (8 * MIB))
+    assert usage.moved_bytes() - before >= len(memory)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux has the score")
+def test_the_system_ends_a_worker_before_the_server(pool):
+    drain(pool.submit(scripted("a"), chat("hello")))
+    pid = pool.load(scripted("a")).pid
+    assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == str(usage.OOM_SCORE)
