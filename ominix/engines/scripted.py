@@ -44,7 +44,7 @@ from ominix.wire.events import (
 )
 from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Job, Message, TranscriptionJob, close_descriptors_of
 
-FULL_SECONDS = 0.5  # before the answer of one that has taken memory: the guard looks each 0.2 s
+FULL_SECONDS = 0.5  # in which one that has taken memory is being taken in: the guard looks each 0.2 s
 IDLE_SECONDS = 0.005  # a step in which every job sleeps
 
 
@@ -119,8 +119,6 @@ class Scripted:
         script.raises = verb == "raise"
         self._scripts[job_id] = script
         self._misbehave(verb, rest)
-        if verb == "eat":
-            script.due = time.monotonic() + FULL_SECONDS
 
     def _misbehave(self, verb: str, rest: str) -> None:
         if verb == "segfault":
@@ -131,6 +129,7 @@ class Scripted:
             ctypes.PyDLL(None).sleep(3600)  # PyDLL keeps the interpreter lock
         elif verb == "eat":
             self._eaten += [bytearray(os.urandom(1) * (1 << 20)) for _ in range(int(_number(rest)))]
+            time.sleep(FULL_SECONDS)
         elif verb == "exit":
             os._exit(int(_number(rest)))
 
