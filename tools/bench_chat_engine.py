@@ -60,7 +60,7 @@ def direct(model: TextModel, jobs: list[ChatJob]) -> tuple[float, float]:
     """The same through BatchGenerator, as mlx-lm's own server calls it."""
     begun, first = time.perf_counter(), 0.0
     messages = [prompts.template_messages(each.messages) for each in jobs]
-    tokens = [model.prompt_tokens(model.tokenizer, each) for each in messages]
+    tokens = [model.prompt_tokens(model.chat_tokenizer, each) for each in messages]
     generator = BatchGenerator(model.model)
     uids = generator.insert(tokens, [each.max_tokens or TOKENS for each in jobs])
     words = {uid: model.tokenizer.detokenizer for uid in uids}  # noqa: C420

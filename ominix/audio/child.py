@@ -18,9 +18,10 @@ import signal
 import sys
 from typing import NoReturn
 
-from ominix.audio import decode, limits
-from ominix.audio.limits import Watch
+from ominix import limits
+from ominix.audio import decode
 from ominix.errors import JobRefused
+from ominix.limits import Watch
 from ominix.wire import transport
 from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Ready, Samples
 from ominix.wire.transport import Transport

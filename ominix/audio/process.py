@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 
-from ominix import python_child
-from ominix.audio import limits
+from ominix import limits, python_child
 from ominix.wire import transport
 from ominix.wire.decoding import ANSWERS, Answer, Decode
 from ominix.wire.transport import Transport

@@ -18,7 +18,8 @@ class ChatFormat(Protocol):
     """What opens and closes its reasoning; None: the tokenizer and the template say it."""
 
     def prompt_tokens(self, tokenizer: Any, messages: list[dict[str, Any]], **options: Any) -> list[int]:
-        """A conversation up to where the assistant begins. mlx-lm's wrapper of tokenizers has no types."""
+        """A conversation up to where the assistant begins. `tokenizer`: the engine's ChatTokenizer, of which
+        the package declares what it uses."""
         ...
 
     def stop_tokens(self, config: dict[str, Any]) -> list[int]:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import TemplateError
 
 from ominix.engines.text.prefix_cache import common
 from ominix.engines.text.text_model import TextModel
@@ -95,13 +94,7 @@ def _check_parameters(model: TextModel, job: ChatJob) -> None:
 
 
 def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, Any]]) -> list[int]:
-    try:
-        return model.prompt_tokens(model.tokenizer, messages, **job.template_options)
-    except (TemplateError, TypeError, ValueError, KeyError) as error:
-        # what jinja raises of itself, and what a template's own operations may
-        raise JobRefused(
-            f"the chat template of {model.name} refuses these messages: {error}", param="messages"
-        ) from error
+    return model.prompt_tokens(model.chat_tokenizer, messages, **job.template_options)
 
 
 def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:

@@ -22,13 +22,14 @@ from mlx_lm.utils import load_model, load_tokenizer
 from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
+from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
 from ominix.models import chat_model
 
 log = logging.getLogger("ominix.chat")
 
-PromptTokens = Callable[..., list[int]]  # (tokenizer, messages, **template options)
+PromptTokens = Callable[..., list[int]]  # (chat tokenizer, messages, **template options)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class TextModel:
     name: str
     model: nn.Module
     tokenizer: TokenizerWrapper
+    chat_tokenizer: ChatTokenizer
     detokenizer: Detokenizer
     prompt_tokens: PromptTokens
     has_template: bool
@@ -57,15 +59,18 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     tokenizer = _tokenizer(path, config)
     chat = chat_model.chat_format(package)
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
+    tags = _tags(tokenizer) or (chat.TAGS if chat else None)
+    context = _context(config, tokenizer)
     return TextModel(
         name=path.name,
         model=model,
         tokenizer=tokenizer,
+        chat_tokenizer=ChatTokenizer(path.name, tokenizer, context, tags or ()),
         detokenizer=Detokenizer(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
-        tags=_tags(tokenizer) or (chat.TAGS if chat else None),
-        context=_context(config, tokenizer),
+        tags=tags,
+        context=context,
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
         weight_bytes=_weight_bytes(model),
@@ -122,10 +127,10 @@ def _tokenizer(path: Path, config: dict[str, Any]) -> TokenizerWrapper:
     return tokenizer
 
 
-def _prompt_tokens(tokenizer: TokenizerWrapper, messages: list[dict[str, Any]], **options: Any) -> list[int]:
+def _prompt_tokens(tokenizer: ChatTokenizer, messages: list[dict[str, Any]], **options: Any) -> list[int]:
     """Special tokens are in the template's text: none are added."""
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options)
-    return list(tokenizer.encode(text, add_special_tokens=False))
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, **options)
+    return tokenizer.encode(text, add_special_tokens=False)
 
 
 def _tags(tokenizer: TokenizerWrapper) -> tuple[str, str] | None:

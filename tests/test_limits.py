@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from ominix.audio import limits
+from ominix import limits
 
 pytestmark = pytest.mark.slow
 
 WATCHED = """
 import socket, threading, time
-from ominix.audio.limits import Watch
+from ominix.limits import Watch
 ours, theirs = socket.socketpair()
 watch = Watch(ours, memory_bytes=64 << 20, cpu_seconds=60)
 watch.start()
@@ -31,14 +31,14 @@ def ending(program):
 
 
 def test_processor_time():
-    program = "from ominix.audio import limits; limits.allow_seconds(0)\nwhile True: pass"
+    program = "from ominix import limits; limits.allow_seconds(0)\nwhile True: pass"
     assert ending(program).returncode == 128 + signal.SIGXCPU
 
 
 def test_processor_time_that_is_granted_anew():
     program = """
 import resource, time
-from ominix.audio import limits
+from ominix import limits
 limits.allow_seconds(9)
 first, _ = resource.getrlimit(resource.RLIMIT_CPU)
 begin = int(time.process_time())
@@ -52,7 +52,7 @@ print(resource.getrlimit(resource.RLIMIT_CPU)[0] > first)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="macOS bounds no memory")
 def test_memory():
-    program = "from ominix.audio import limits; limits.confine(32 << 20, 2); bytearray({} << 20)"
+    program = "from ominix import limits; limits.confine(32 << 20, 2); bytearray({} << 20)"
     assert ending(program.format(16)).returncode == 0
     assert "MemoryError" in ending(program.format(64)).stderr
 
@@ -60,7 +60,7 @@ def test_memory():
 def test_files_and_sockets():
     program = """
 import os, socket
-from ominix.audio import limits
+from ominix import limits
 limits.confine(1 << 30, 2)
 recording = os.open("/dev/null", os.O_RDONLY)
 try:

@@ -1,4 +1,4 @@
-"""What a decode child may use. It is set before the child reads the first byte of a file.
+"""What a child may use that works on files of strangers: recordings, chat templates. Set before it reads any.
 
 In: memory in bytes and processor time in seconds, on top of what the idle child has used. Out: MemoryError
 where somebody looks whether there is memory, else the end of the process.
@@ -6,7 +6,8 @@ where somebody looks whether there is memory, else the end of the process.
 - Memory: RLIMIT_DATA on Linux: private memory that can be written to. RLIMIT_AS would also count the address
   space that malloc and threads reserve and never touch. macOS enforces neither, so `Watch` looks at the peak
   of the resident memory, ten times a second: too late for a codec that takes gigabytes at once.
-- Open files: the recording and no other. So no file can be opened, and no socket.
+- Open files: what the child has already, such as the recording, and no other. So no file can be opened, and
+  no socket.
 - Written bytes: none. No core dump: it would hold somebody's recording.
 - Processor time: RLIMIT_CPU, moved on with every block. A file may take hours as long as it yields samples.
 
