@@ -1,7 +1,7 @@
 """The decode child: `python -P -m ominix.audio.child FD MEMORY_BYTES CPU_SECONDS`.
 
 In: over the Unix socket FD, the descriptor of an audio file with each Decode. Out: blocks of samples
-(float32, mono, 16 kHz), then how it ended. One file at a time.
+(float32, mono, 16 kHz) and gaps, then how it ended. One file at a time.
 
 Files come from strangers, and codecs are large C programs. What a file does to this process, a crash, a
 loop, all the memory, costs one job: there is no model here, and nobody else's recording. When the socket is
@@ -19,11 +19,11 @@ import sys
 from typing import NoReturn
 
 from ominix import limits
-from ominix.audio import decode
+from ominix.audio import decode, piece
 from ominix.errors import JobRefused
 from ominix.limits import Watch
 from ominix.wire import transport
-from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Ready, Samples
+from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Gap, Ready, Samples
 from ominix.wire.transport import Transport
 
 # PyAV imports a module for each of these with the first file that has such a stream, when nothing can be
@@ -82,7 +82,7 @@ def _send_blocks(parent: Transport[Decode], watch: Watch, command: Decode, descr
             block = next(blocks, None)
         if block is None:
             return
-        parent.send(Samples(block.tobytes()))
+        parent.send(Gap(block.seconds) if isinstance(block, piece.Gap) else Samples(block.tobytes()))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from io import FileIO
 import numpy as np
 
 from ominix.audio import libav, mix, pcm, resample, sniff
-from ominix.audio.piece import Piece, Samples
+from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import too_long, unreadable
 
 _RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
@@ -20,8 +20,11 @@ _MAX_CHANNELS = 32
 _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 
 
-def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
-    """The audio of an open file in blocks of (80000,) samples, five seconds each; only the last is shorter.
+def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[Samples | Gap]:
+    """The audio of an open file in blocks of (80000,) samples, five seconds each.
+
+    Gaps stand between blocks for what was not recorded or is lost, and for the time before the sound begins;
+    shorter blocks are before gaps and at the end.
 
     The descriptor belongs to this call: it is closed with the iterator, also with one that was never asked.
 
@@ -43,29 +46,30 @@ def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[S
     return _blocks(file, max_seconds, max_bytes)
 
 
-def _blocks(file: FileIO, max_seconds: float, max_bytes: int) -> Iterator[Samples]:
+def _blocks(file: FileIO, max_seconds: float, max_bytes: int) -> Iterator[Samples | Gap]:
     with file:
         pieces = _bounded(_pieces(file), max_seconds, max_bytes)
         empty = True
         for block in resample.blocks(resample.resampled(_mono(pieces))):
-            empty = False
+            empty = empty and isinstance(block, Gap)
             yield block
         if empty:
             raise unreadable("has 0 samples of audio")
 
 
-def _pieces(file: FileIO) -> Iterator[Piece]:
+def _pieces(file: FileIO) -> Iterator[Piece | Gap]:
     kind = sniff.kind(file)
     sound = pcm.opened(file) if kind.demuxer in pcm.DEMUXERS else None
     return libav.pieces(file, kind) if sound is None else pcm.pieces(sound)
 
 
-def _bounded(pieces: Iterable[Piece], max_seconds: float, max_bytes: int) -> Iterator[Piece]:
+def _bounded(pieces: Iterable[Piece | Gap], max_seconds: float, max_bytes: int) -> Iterator[Piece | Gap]:
     seconds, size = 0.0, 0
     for piece in pieces:
-        _check(piece)
         seconds += piece.seconds
-        size += piece.samples.nbytes
+        if isinstance(piece, Piece):
+            _check(piece)
+            size += piece.samples.nbytes
         if seconds > max_seconds:
             raise too_long(f"has more than the {max_seconds:g} seconds of audio that are allowed")
         if size > max_bytes:
@@ -82,9 +86,12 @@ def _check(piece: Piece) -> None:
         raise unreadable(f"claims {channels} channels: up to {_MAX_CHANNELS} are possible")
 
 
-def _mono(pieces: Iterable[Piece]) -> Iterator[tuple[Samples, int]]:
+def _mono(pieces: Iterable[Piece | Gap]) -> Iterator[tuple[Samples, int] | Gap]:
     mixer = mix.Mixer()
     for piece in pieces:
+        if isinstance(piece, Gap):
+            yield piece
+            continue
         finite = np.nan_to_num(piece.samples, nan=0.0, posinf=0.0, neginf=0.0)
         bounded = np.clip(finite, -_LOUDEST, _LOUDEST)
         yield mixer.mono(piece._replace(samples=bounded)), piece.sample_rate_hz

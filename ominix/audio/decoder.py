@@ -1,6 +1,7 @@
 """Recordings to samples in decode children: the side of the process that wants the samples.
 
-In: descriptors of files in any format. Out: blocks of samples (float32, mono, 16 kHz), five seconds at most.
+In: descriptors of files in any format. Out: blocks of samples (float32, mono, 16 kHz), five seconds at most,
+and gaps between them.
 
                       a child                  ask()                   the file ends, is refused,
                       is free                                          or its child dies
@@ -32,7 +33,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ominix.audio.children import Children
-from ominix.audio.piece import Samples
+from ominix.audio.piece import Gap, Samples
 from ominix.audio.process import ChildProcess
 from ominix.audio.refusals import unreadable
 from ominix.errors import InferenceFailed, JobRefused, OminixError
@@ -50,7 +51,7 @@ class Decoding:
 
     def __init__(self, decoder: Decoder, descriptor: int) -> None:
         self._decoder = decoder
-        self._blocks: deque[Samples] = deque()
+        self._blocks: deque[Samples | Gap] = deque()
         self._error: OminixError | None = None
         self.descriptor = descriptor
         self.child: ChildProcess | None = None
@@ -66,8 +67,8 @@ class Decoding:
         """The next block is wanted; `Decoder.wait` tells when it is here."""
         self._decoder.ask(self)
 
-    def next(self) -> Samples | None:
-        """The block that was asked for; None at the recording's end.
+    def next(self) -> Samples | Gap | None:
+        """The block that was asked for, or a gap before it; None at the recording's end.
 
         Raises JobRefused if the file cannot be decoded, InferenceFailed if no child can be started.
         """
@@ -87,6 +88,12 @@ class Decoding:
         if not 0 < len(block) <= _MOST_BLOCK_BYTES or len(block) % 4:
             raise NotAMessage(f"a block of {len(block)} bytes")
         self._blocks.append(np.frombuffer(block, np.float32))
+
+    def add_gap(self, seconds: float) -> None:
+        """Raises NotAMessage."""
+        if not 0 < seconds <= MAX_AUDIO_SECONDS:
+            raise NotAMessage(f"a gap of {seconds} s")
+        self._blocks.append(Gap(seconds))
 
     def end(self, error: OminixError | None = None) -> None:
         self._error = error
@@ -217,6 +224,8 @@ class Decoder:
         match answer:
             case wire.Samples(block):
                 decoding.add(block)
+            case wire.Gap(seconds):
+                decoding.add_gap(seconds)
             case wire.Decoded():
                 self._finish(decoding)
             case wire.DecodeRefused(message, param, code):

@@ -6,6 +6,7 @@ and no video codec by itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from io import FileIO
@@ -18,13 +19,15 @@ from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.packet import Packet
-from av.stream import Disposition
+from av.stream import Disposition, Stream
+from av.video.stream import VideoStream
 
 from ominix.audio import mp4_boxes, ogg_links
 from ominix.audio.codecs import DECODERS
 from ominix.audio.magic import Kind
-from ominix.audio.piece import Piece, Samples
+from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import unreadable
+from ominix.audio.timeline import Timeline
 
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
 _MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
@@ -39,7 +42,9 @@ _FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 1 << 
 _PIECE_VALUES = 1 << 17  # samples times channels: half a MiB
 _BARREN_PACKETS = 1000  # more without sound than with it: that is no audio file any more
 _MAX_CHANGES = 100  # of rate or channels: joined recordings, not another header at each frame
+_STAMPED = frozenset({"asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"})  # with a clock
 _NO_CHANGES = frozenset({"flac"})  # where they come, FFmpeg gives a second or two twice
+_EARLY_PACKETS = 100  # of sound, before the first picture: two seconds
 _READ_FACTOR, _READ_BYTES = 64, 1 << 30  # bytes to read in all: so often the file, and these
 
 
@@ -74,18 +79,17 @@ class _Source:
         return self._at - self._start
 
 
-def pieces(file: FileIO, kind: Kind) -> Iterator[Piece]:
+def pieces(file: FileIO, kind: Kind) -> Iterator[Piece | Gap]:
     """Some seconds each. A frame that cannot be decoded is left out, as a player does."""
-    if kind.demuxer == "mov":
-        mp4_boxes.check(file, kind.start)
+    starts_at_0 = kind.demuxer == "mov" and mp4_boxes.check(file, kind.start)
     spans = [(kind.start, file.seek(0, 2))]
     if kind.demuxer == "ogg":
         spans = ogg_links.links(file, kind.start)
     for start, end in spans:
-        yield from _pieces(_Source(file, start, end), kind)
+        yield from _pieces(_Source(file, start, end), kind, starts_at_0)
 
 
-def _pieces(source: _Source, kind: Kind) -> Iterator[Piece]:
+def _pieces(source: _Source, kind: Kind, starts_at_0: bool) -> Iterator[Piece | Gap]:
     changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
     try:
         container = av.open(
@@ -99,7 +103,13 @@ def _pieces(source: _Source, kind: Kind) -> Iterator[Piece]:
     except av.FFmpegError as error:
         raise unreadable(f"begins like {kind.name} but cannot be read: {error.strerror}") from error
     with container:
-        yield from _joined(_frames(container, _stream(container, kind)), changes)
+        stream = _stream(container, kind)
+        if kind.demuxer not in _STAMPED:
+            yield from _joined(_frames(container, stream), changes)
+            return
+        timeline = Timeline(0.0 if starts_at_0 else _origin(container))
+        frames = _frames(container, stream, timeline)
+        yield from _joined(timeline.laid(frames), changes)
 
 
 def _refuse_references(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -120,33 +130,70 @@ def _stream(container: InputContainer, kind: Kind) -> AudioStream:
     return stream
 
 
-def _frames(container: InputContainer, stream: AudioStream) -> Iterator[Piece]:
+def _origin(container: InputContainer) -> float | None:
+    """The start of the earliest stream that is seen or heard; None: nobody knows."""
+    streams = [*container.streams.audio, *_pictures(container)]
+    starts = [s.start_time * float(s.time_base) for s in streams if s.start_time is not None and s.time_base]
+    return min(starts, default=None)
+
+
+def _pictures(container: InputContainer) -> list[VideoStream]:
+    """Moving ones, not the cover of an album."""
+    return [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+
+
+def _frames(
+    container: InputContainer, stream: AudioStream, timeline: Timeline | None = None
+) -> Iterator[Piece]:
+    """Without a timeline their stamps mean nothing and are left away."""
     packed = _Packer()
     barren = 0  # packets without sound, less those with it
     seconds = 0.0
     try:
-        for packet in _packets(container, stream):
+        for packet in _packets(container, stream, timeline):
             frames = _decoded(packet, packed)
             barren = max(barren - 1, -_BARREN_PACKETS) if frames else barren + 1
             if barren > _BARREN_PACKETS:
                 raise unreadable(f"is damaged after {seconds:.1f} s: hardly a frame is whole there")
             for frame in frames:
-                yield (piece := _piece(frame))
+                yield (piece := _piece(frame, is_stamped=timeline is not None))
                 seconds += piece.seconds
     except av.FFmpegError as error:
         raise unreadable(f"is damaged after {seconds:.1f} s: {error.strerror}") from error
 
 
-def _packets(container: InputContainer, stream: AudioStream) -> Iterator[Packet[AudioStream]]:
-    try:
-        yield from container.demux(stream)
-    except IndexError:
-        return  # PyAV, after the last packet, where a track has turned up in mid-file
+def _packets(
+    container: InputContainer, stream: AudioStream, timeline: Timeline | None
+) -> Iterator[Packet[Stream]]:
+    """Those of the stream. The timeline is told of pictures: of the first ones before anything sounds."""
+    pictures = _pictures(container) if timeline else []
+    unseen = {picture.index for picture in pictures}
+    early: list[Packet[Stream]] = []
+    # PyAV raises IndexError after the last packet, where a track has turned up in mid-file.
+    with contextlib.suppress(IndexError):
+        for packet in container.demux(stream, *pictures):
+            if packet.stream_index == stream.index:
+                early.append(packet)
+            elif timeline:
+                unseen.discard(packet.stream_index)
+                _note_picture(packet, timeline)
+            if len(early) > _EARLY_PACKETS:
+                unseen.clear()
+            if not unseen:
+                yield from early
+                early.clear()
+    yield from early
 
 
-def _decoded(packet: Packet[AudioStream], packed: _Packer) -> list[AudioFrame]:
+def _note_picture(packet: Packet[Stream], timeline: Timeline) -> None:
+    if packet.pts is not None:
+        tick_seconds = float(packet.time_base)
+        timeline.note_picture(packet.pts * tick_seconds, (packet.pts + (packet.duration or 0)) * tick_seconds)
+
+
+def _decoded(packet: Packet[Stream], packed: _Packer) -> list[AudioFrame]:
     try:
-        frames = [f for f in packet.decode() if f.samples and f.sample_rate]
+        frames = [f for f in packet.decode() if isinstance(f, AudioFrame) and f.samples and f.sample_rate]
         return [whole for frame in frames for whole in packed(frame)]
     except MemoryError:  # FFmpeg's own, too: no damage, so speech would be lost without a word
         raise
@@ -170,10 +217,10 @@ class _Packer:
         return self._resampler.resample(frame)
 
 
-def _piece(frame: AudioFrame) -> Piece:
+def _piece(frame: AudioFrame, *, is_stamped: bool) -> Piece:
     values = frame.to_ndarray()  # (channels, samples), or (1, samples * channels)
     samples = values.T if frame.format.is_planar else values.reshape(frame.samples, -1)
-    return Piece(_floats(samples), frame.sample_rate, _roles(frame))
+    return Piece(_floats(samples), frame.sample_rate, _roles(frame), frame.time if is_stamped else None)
 
 
 def _roles(frame: AudioFrame) -> tuple[str, ...]:
@@ -191,20 +238,23 @@ def _floats(samples: npt.NDArray[Any]) -> Samples:
     return (floats - middle) / np.float32(_FULL_SCALE[samples.dtype])
 
 
-def _joined(frames: Iterator[Piece], changes_left: int) -> Iterator[Piece]:
+def _joined(frames: Iterator[Piece | Gap], changes_left: int) -> Iterator[Piece | Gap]:
     """The same sound in pieces of some seconds: some codecs have frames of 2.5 ms."""
     held: list[Piece] = []
     values = 0
     for frame in frames:
-        changed = bool(held) and _form(frame) != _form(held[0])
+        changed = isinstance(frame, Piece) and bool(held) and _form(frame) != _form(held[0])
         changes_left -= changed
         if changes_left < 0:
             raise unreadable("changes its rate or channels on the way: send its parts one by one")
-        if held and (changed or values >= _PIECE_VALUES):
+        if held and (changed or isinstance(frame, Gap) or values >= _PIECE_VALUES):
             yield _whole(held)
             held, values = [], 0
-        held.append(frame)
-        values += frame.samples.size
+        if isinstance(frame, Gap):
+            yield frame
+        else:
+            held.append(frame)
+            values += frame.samples.size
     if held:
         yield _whole(held)
 

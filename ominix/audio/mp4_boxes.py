@@ -68,12 +68,16 @@ class _Claims:
             self._indexed += box.number(4)
 
 
-def check(file: FileIO, start: int) -> None:
-    """Raises JobRefused for a file that FFmpeg had better not see from `start` on."""
-    claims, kinds = _Claims(), set()
+def check(file: FileIO, start: int) -> bool:
+    """Whether a track begins with an empty edit: then the movie's own clock counts, which begins at 0.
+
+    Raises JobRefused for a file that FFmpeg had better not see from `start` on.
+    """
+    claims, kinds, begins_empty = _Claims(), set(), False
     for box in _boxes(file, start):
         kinds.add(box.kind)
         claims.add(box)
+        begins_empty |= _is_empty_edit(box)
         if claims.total > MAX_SAMPLES:
             raise unreadable(f"claims more than {MAX_SAMPLES} samples in its index")
         _refuse_by_kind(file, box)
@@ -86,6 +90,13 @@ def check(file: FileIO, start: int) -> None:
         )
     if claims.is_protected:
         raise protected()
+    return begins_empty
+
+
+def _is_empty_edit(box: _Box) -> bool:
+    """An edit list (8.6.6) whose first entry has media time -1, of 32 or 64 bits."""
+    media_time = 16 if box.body[:1] == b"\1" else 12
+    return box.kind == b"elst" and box.number(media_time) == 0xFFFFFFFF
 
 
 def _refuse_by_kind(file: FileIO, box: _Box) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import soxr
 
-from ominix.audio.piece import Samples
+from ominix.audio.piece import Gap, Samples
 
 SAMPLE_RATE_HZ = 16_000
 BLOCK_SAMPLES = 5 * SAMPLE_RATE_HZ
@@ -15,19 +15,23 @@ BLOCK_SAMPLES = 5 * SAMPLE_RATE_HZ
 _NOTHING = np.zeros(0, np.float32)
 
 
-def resampled(stretches: Iterable[tuple[Samples, int]]) -> Iterator[Samples]:
+def resampled(stretches: Iterable[tuple[Samples, int] | Gap]) -> Iterator[Samples | Gap]:
     """Mono samples with their rate in Hz -> 16 kHz: round(n * 16000 / rate) in sum, no seams.
 
-    Where the rate changes, the one signal ends and another begins.
+    Where the rate changes, and at a gap, the one signal ends and another begins.
     """
     stream, current_hz = None, SAMPLE_RATE_HZ
-    for samples, rate_hz in stretches:
-        if rate_hz != current_hz:
+    for stretch in stretches:
+        rate_hz = SAMPLE_RATE_HZ if isinstance(stretch, Gap) else stretch[1]
+        if isinstance(stretch, Gap) or rate_hz != current_hz:
             if stream is not None:
                 yield stream.resample_chunk(_NOTHING, last=True)
             stream = None if rate_hz == SAMPLE_RATE_HZ else _stream(rate_hz)
             current_hz = rate_hz
-        yield samples if stream is None else stream.resample_chunk(samples)
+        if isinstance(stretch, Gap):
+            yield stretch
+        else:
+            yield stretch[0] if stream is None else stream.resample_chunk(stretch[0])
     if stream is not None:
         yield stream.resample_chunk(_NOTHING, last=True)
 
@@ -36,10 +40,16 @@ def _stream(rate_hz: int) -> soxr.ResampleStream:
     return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
 
 
-def blocks(stretches: Iterable[Samples]) -> Iterator[Samples]:
-    """The same samples in blocks of BLOCK_SAMPLES; the last one is shorter."""
+def blocks(stretches: Iterable[Samples | Gap]) -> Iterator[Samples | Gap]:
+    """The same samples in blocks of BLOCK_SAMPLES; those before a gap and at the end are shorter."""
     held = _NOTHING
     for stretch in stretches:
+        if isinstance(stretch, Gap):
+            if len(held):
+                yield held
+            yield stretch
+            held = _NOTHING
+            continue
         held = np.concatenate((held, stretch))
         while len(held) >= BLOCK_SAMPLES:
             yield held[:BLOCK_SAMPLES].copy()

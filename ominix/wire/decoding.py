@@ -1,7 +1,7 @@
 """What a worker and its decode children say to each other. `transport` carries it.
 
-Down goes one Decode at a time, with the file's descriptor. Back come Samples, as many as it takes, then
-Decoded or DecodeRefused. Before all that a child says Ready, once. Its death reads as end-of-file.
+Down goes one Decode at a time, with the file's descriptor. Back come Samples and Gaps, as many as it takes,
+then Decoded or DecodeRefused. Before all that a child says Ready, once. Its death reads as end-of-file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,12 @@ class Samples(Struct, frozen=True, array_like=True, tag=True):
     block: bytes
 
 
+class Gap(Struct, frozen=True, array_like=True, tag=True):
+    """Between two blocks nothing was recorded, or it is lost."""
+
+    seconds: float
+
+
 class Decoded(Struct, frozen=True, array_like=True, tag=True):
     """The file's end; the child can decode another one."""
 
@@ -39,6 +45,6 @@ class DecodeRefused(Struct, frozen=True, array_like=True, tag=True):
     code: str | None
 
 
-Answer = Ready | Samples | Decoded | DecodeRefused
+Answer = Ready | Samples | Gap | Decoded | DecodeRefused
 ANSWERS = msgspec.msgpack.Decoder(Answer)
 COMMANDS = msgspec.msgpack.Decoder(Decode)

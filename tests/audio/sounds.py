@@ -42,10 +42,13 @@ def encoded(
     default_track=0,
     frame_size=1024,
     bit_rate=None,
+    start_seconds=0.0,
+    pause=(SECONDS, 0.0),
 ):
     """The bytes of a file by FFmpeg, with one track for each of the mono `tracks`.
 
-    `frame_size` is for codecs that leave it open.
+    `frame_size` is for codecs that leave it open. The sound's stamps begin at `start_seconds`; from
+    `pause[0]` seconds of sound on they are `pause[1]` later.
     """
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container, options=options or {}) as out:
@@ -58,18 +61,23 @@ def encoded(
         if picture is not None:
             _write_pictures(out, picture)
         for stream, samples in zip(streams, tracks, strict=True):
-            _write_sound(out, stream, samples, frame_size)
+            _write_sound(out, stream, samples, frame_size, start_seconds, pause)
     return buffer.getvalue()
 
 
-def _write_sound(out, stream, samples, frame_size):
+def _write_sound(out, stream, samples, frame_size, start_seconds, pause):
     form, layout = stream.format, stream.layout
     values = np.repeat(samples, layout.nb_channels).reshape(1, -1)
     frame = av.AudioFrame.from_ndarray(values, format="flt", layout=layout.name)
     frame.sample_rate = stream.rate
     size = stream.codec_context.frame_size or frame_size
     shape = av.AudioResampler(format=form, layout=layout, rate=stream.rate, frame_size=size)
+    written = 0
     for piece in [*shape.resample(frame), *shape.resample(None), None]:
+        if piece is not None:
+            later = pause[1] if written >= pause[0] * stream.rate else 0.0
+            piece.pts = written + round((start_seconds + later) * stream.rate)
+            written += piece.samples
         out.mux(stream.encode(piece))
 
 

@@ -58,6 +58,26 @@ class Cutter:
         self._kept = np.concatenate([self._kept, block])
         self._detector.append(block)
 
+    def skipped(self, seconds: float) -> Iterator[Clip]:
+        """Go on after a gap in the recording. The clips that are certain by it."""
+        samples = round(seconds * SAMPLE_RATE_HZ)
+        if samples >= LONG_PAUSE * FRAME or not self._detector.frames:
+            yield from self._after_gap(samples)
+            return
+        frames, rest = divmod(samples, FRAME)
+        self.append(np.zeros(rest, np.float32))
+        self._kept = np.concatenate([self._kept, np.zeros(frames * FRAME, np.float32)])
+        self._detector.skip(frames)
+        yield from self.ready()
+
+    def _after_gap(self, samples: int) -> Iterator[Clip]:
+        """Nothing is held of a long gap: who speaks before it has ended."""
+        end = self._position + len(self._kept)
+        yield from self.rest()
+        self._position, self._kept = end + samples, np.zeros(0, np.float32)
+        self._detector = Detector()
+        yield Clip(end / SAMPLE_RATE_HZ, self._time(0), self._kept, None, end / SAMPLE_RATE_HZ)
+
     def ready(self) -> Iterator[Clip]:
         """The clips that are certain by now."""
         if len(self._kept) < (self._longest + _AHEAD) * FRAME:

@@ -26,6 +26,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from ominix.audio.decoder import Decoder, Decoding
+from ominix.audio.piece import Gap
 from ominix.engines.speech.clips import Clip, Cutter
 from ominix.errors import OminixError
 from ominix.models.recogniser import Features, Recogniser
@@ -179,6 +180,8 @@ class _Recording:
         if block is None:
             self._clips.extend(self._cutter.rest())
             self._ended = True
+        elif isinstance(block, Gap):
+            self._clips.extend(self._cutter.skipped(block.seconds))
         else:
             self._cutter.append(block)
             self._clips.extend(self._cutter.ready())

@@ -54,6 +54,16 @@ class Detector:
             self._levels = np.concatenate([self._levels, levels(self._rest[: whole + 2 * _MARGIN])])
             self._rest = self._rest[whole:]
 
+    def skip(self, frames: int) -> None:
+        """So many frames are missing; some came before.
+
+        They count as what is quietest before them. If they were silence, noise around them would pass for
+        speech.
+        """
+        quiet = _quiet(_smooth(self._levels[-_QUIET_SECONDS * FRAMES_A_SECOND :]))[-1]
+        missing = np.broadcast_to(quiet, (frames, BANDS))
+        self._levels = np.concatenate([self._levels, missing])
+
     def end(self) -> None:
         """No more follows: the last frame may be a part of one."""
         left = len(self._rest) - _MARGIN

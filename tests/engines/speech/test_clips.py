@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cut import clips_of
 
-from ominix.engines.speech.clips import Clip
+from ominix.engines.speech.clips import Clip, Cutter
 from ominix.wire.jobs import Cutting
 
 RATE = 16_000
@@ -196,3 +196,47 @@ def test_threshold_says_what_counts_as_speech():
     assert 2.5 > lengths[1] > lengths[2] + 0.1
     assert spans[3] == []
     assert sounds(silence(3), threshold=0.0) == []
+
+
+# Gaps
+
+
+def around(gap_seconds: float, before: np.ndarray, after: np.ndarray) -> list[Clip]:
+    """The clips of two stretches with a gap between them."""
+    cutter = Cutter(Cutting(), MAX_SECONDS)
+    clips = []
+    for samples, following in ((before, gap_seconds), (after, 0.0)):
+        for block in in_blocks(samples):
+            cutter.append(block)
+            clips += cutter.ready()
+        if following:
+            clips += cutter.skipped(following)
+    return [*clips, *cutter.rest()]
+
+
+@pytest.mark.parametrize("gap", [0.13, 1.5, 2.0, 77.77, 20_000.0])
+def test_what_follows_a_gap_is_later_by_it(gap):
+    clips = around(gap, recording((1, 3)), np.concatenate([recording((1, 3)), silence(1.1)]))
+    assert [clip.sound for clip in clips if clip.sound] == near([(1, 4), (5 + gap, 8 + gap)])
+    assert clips[0].start == 0
+    assert clips[-1].end == pytest.approx(9.1 + gap)
+    assert all(one.end == following.start for one, following in itertools.pairwise(clips))
+    assert sum(len(clip.samples) for clip in clips) < 14 * RATE
+
+
+def test_a_recording_may_begin_and_end_with_a_gap():
+    clips = around(5.0, silence(0), recording((1, 3)))
+    assert (clips[0].start, clips[0].end, clips[0].sound) == (0, 5, None)
+    assert [clip.sound for clip in clips if clip.sound] == near([(6, 9)])
+    clips = around(0.5, silence(0), recording((1, 3)))
+    assert [clip.sound for clip in clips if clip.sound] == near([(1.5, 4.5)])
+    clips = around(5.0, recording((1, 3)), silence(0))
+    assert (clips[-1].end, clips[-1].sound) == (9, None)
+
+
+@pytest.mark.parametrize("gap", [0.5, 1.9, 3.0])
+def test_noise_around_a_gap_does_not_pass_for_speech(gap):
+    hum = noise(10, 0.005)
+    heard = np.concatenate([hum, speech(2), hum])
+    clips = around(gap, heard, heard)
+    assert [clip.sound for clip in clips if clip.sound] == near([(10, 12), (32 + gap, 34 + gap)], 0.1)
