@@ -179,6 +179,8 @@ class Downloads:
             return None
         if record.state == "ready" and not is_here and not is_partial:
             return None
+        if removal.is_over(model_id, record, self._folders):
+            return None
         state = _state(record, is_here, self._folders.in_progress(model_id))
         done = (record.total_bytes or 0) if is_here else self._folders.bytes_so_far(model_id)
         failed = state == "failed"

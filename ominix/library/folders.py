@@ -53,8 +53,13 @@ class Folders:
         return {entry.name.lower() for folder in (self.models, self._downloads) for entry in _entries(folder)}
 
     def holds(self, model_id: str) -> bool:
-        """Whether anything of it is on the disk."""
-        return self.final(model_id).is_dir() or self.partial(model_id).is_dir()
+        """Whether anything of it is on the disk. A download that failed at once leaves an empty folder."""
+        return self.final(model_id).is_dir() or bool(_entries(self.partial(model_id)))
+
+    def drop_empty(self, model_id: str) -> None:
+        """Remove the folder of a download that has brought nothing."""
+        with contextlib.suppress(OSError):
+            self.partial(model_id).rmdir()
 
     def in_progress(self, model_id: str) -> bool:
         """Whether a living process downloads it: only into a folder of its own, without an owner's."""

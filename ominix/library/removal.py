@@ -21,7 +21,6 @@ def prune(records: dict[str, DownloadRecord], folders: Folders, *, running: Coll
 
     "ready" ones stay: the disk with the models may be away.
     """
-    begun = time.time() - KEPT_SECONDS
     left = [
         name
         for name, record in records.items()
@@ -29,8 +28,19 @@ def prune(records: dict[str, DownloadRecord], folders: Folders, *, running: Coll
     ]
     left.sort(key=lambda name: records[name].changed_at or 0)
     for rank, name in enumerate(reversed(left)):
-        if rank >= MAX_ENDED or (records[name].changed_at or 0) < begun:
+        if rank >= MAX_ENDED or _is_old(records[name]):
+            folders.drop_empty(name)
             del records[name]
+
+
+def is_over(model_id: str, record: DownloadRecord, folders: Folders) -> bool:
+    """Whether nobody needs to be told of it any more; `prune` drops it sooner or later."""
+    is_told = record.state not in ("failed", "cancelled") or record.changed_at is None or not _is_old(record)
+    return not (is_told or folders.holds(model_id))
+
+
+def _is_old(record: DownloadRecord) -> bool:
+    return (record.changed_at or 0) < time.time() - KEPT_SECONDS
 
 
 def sweep(folders: Folders, records: Records) -> None:

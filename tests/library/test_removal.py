@@ -5,6 +5,7 @@ import time
 import pytest
 
 from ominix.library import removal
+from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.records import DownloadRecord, Records
 
@@ -29,11 +30,26 @@ def test_a_failure_is_told_of_for_a_day(folders):
 
 def test_what_is_on_the_disk_or_runs_or_was_ready_keeps_its_record(folders):
     folders.partial("partial").mkdir(parents=True)
+    (folders.partial("partial") / "config.json").write_text("{}")
     folders.final("final").mkdir(parents=True)
     records = {name: failed(OLD) for name in ("partial", "final", "running", "gone")}
     records["ready"] = DownloadRecord("a/b", "ready")  # its disk may be away
     removal.prune(records, folders, running={"running"})
     assert set(records) == {"partial", "final", "running", "ready"}
+
+
+def test_a_download_that_failed_at_once_is_forgotten_with_its_empty_folder(tmp_path, folders):
+    """Mistyped names stayed in the list for ever: the folder that was made for them counted as theirs."""
+    records = Records(tmp_path)
+    for name, changed_at in {"such": OLD, "fresh": NOW}.items():
+        folders.partial(name).mkdir(parents=True)
+        with records.changing() as known:
+            known[name] = failed(changed_at)
+    assert [download.id for download in Downloads(tmp_path).all()] == ["fresh"]
+    removal.sweep(folders, records)
+    assert set(records.all()) == {"fresh"}
+    assert not folders.partial("such").exists()
+    assert folders.partial("fresh").exists()
 
 
 def test_of_many_the_newest_stay(folders):
