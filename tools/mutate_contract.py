@@ -212,7 +212,7 @@ http/forms.py: uploads stay on the disk [requests uploads]
     with tempfile.TemporaryFile(buffering=0) as file:
     with tempfile.NamedTemporaryFile(buffering=0, delete=False) as file:
 http/forms.py: uploads have no limit [transcriptions past_the_limit]
-    if upload.size_bytes + len(chunk) > max_bytes:
+    if upload.size_bytes + len(chunk) > form.max_bytes:
     if False:
 http/multipart.py: a torn form is a crash [transcriptions bad_forms]
         raise malformed("it ends before its last boundary")

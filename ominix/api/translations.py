@@ -35,28 +35,11 @@ class Translations:
         with self._admission.one_at_a_time(), contextlib.ExitStack() as stack:
             fields, upload = forms.read(req, "translation_form", self._max_bytes)
             stack.callback(upload.close)
-            model = self._translator(fields["model"])
+            model = translator(self._catalog, fields["model"])
             job = translation_job(fields, upload.descriptor)
             access.entry(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
         self._answer(resp, fields["response_format"], collected(listener))
-
-    def _translator(self, name: str) -> Model:
-        """Raises InvalidRequest for a model that would answer in the language of the recording."""
-        model = self._catalog.servable(self._catalog.get(name, "translate"))
-        if "translate" in model.abilities:
-            return model
-        self._catalog.check_ability(model, "transcribe")
-        here = [m.id for m in self._catalog.models() if "translate" in m.abilities and m.engine]
-        known = [name for family in KNOWN.able("translate") for name in family.aliases]
-        able = f"here: {', '.join(here)}" if here else f"'ominix pull {known[0]}' fetches one"
-        raise InvalidRequest(
-            f"The model '{model.id}' writes down what is said in the language it is said in; it does not "
-            f"translate. Models that can: {able}. Or use /v1/audio/transcriptions, and have a chat model "
-            "translate the text.",
-            param="model",
-            code="translation_not_supported",
-        )
 
     def _answer(self, resp: Response, response_format: str, found: Transcript) -> None:
         if response_format in TEXTS:
@@ -67,6 +50,24 @@ class Translations:
             self._answers.send(resp, "transcription_verbose", body)
         else:
             self._answers.send(resp, "transcription", as_json(found, logprobs=False))
+
+
+def translator(catalog: Catalog, name: str) -> Model:
+    """Raises InvalidRequest for a model that would answer in the language of the recording."""
+    model = catalog.servable(catalog.get(name, "translate"))
+    if "translate" in model.abilities:
+        return model
+    catalog.check_ability(model, "transcribe")
+    here = [m.id for m in catalog.models() if "translate" in m.abilities and m.engine]
+    known = [name for family in KNOWN.able("translate") for name in family.aliases]
+    able = f"here: {', '.join(here)}" if here else f"'ominix pull {known[0]}' fetches one"
+    raise InvalidRequest(
+        f"The model '{model.id}' writes down what is said in the language it is said in; it does not "
+        f"translate. Models that can: {able}. Or use /v1/audio/transcriptions, and have a chat model "
+        "translate the text.",
+        param="model",
+        code="translation_not_supported",
+    )
 
 
 def translation_job(fields: JsonObject, audio: int) -> TranscriptionJob:

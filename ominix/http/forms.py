@@ -8,13 +8,15 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from falcon import Request
 
 from ominix.errors import InvalidRequest, too_large
 from ominix.http import bodies, schemas
-from ominix.http.multipart import Form, Part, malformed
+from ominix.http.multipart import CHUNK_BYTES, Form, Part, malformed
 
 UPLOAD_FLAG = "--max-upload-mib"  # of `ominix serve`
 MAX_FIELDS = 512
@@ -55,14 +57,42 @@ class Upload:
         os.close(self.descriptor)
 
 
+@dataclass(frozen=True)
+class FileForm:
+    """What a form's file is: the schema marks it by the format "audio"."""
+
+    schema: str
+    max_bytes: int
+    head: bytes = b""  # is put in front of a file that is no WAV: raw samples have none
+
+    @property
+    def field(self) -> str:
+        kinds = schemas.properties(self.schema)
+        return next(name for name, kind in kinds.items() if kind.get("format") == "audio")
+
+
 def read(req: Request, schema: str, max_bytes: int) -> tuple[schemas.JsonObject, Upload]:
     """The checked fields and the uploaded file, which the caller closes. Raises InvalidRequest, TooLarge."""
-    if (req.content_length or 0) > max_bytes + MAX_FIELD_BYTES:
-        raise too_large("The upload", max_bytes, UPLOAD_FLAG, size_bytes=req.content_length or 0)
-    upload = Upload(_unnamed_file(req.env["wsgi.input"]))
+    return read_file(req, FileForm(schema, max_bytes), {})
+
+
+def read_file(
+    req: Request, form: FileForm, query: Mapping[str, list[str]]
+) -> tuple[schemas.JsonObject, Upload]:
+    """As `read`; fields may stand in the query too, and then the whole body may be the file."""
+    if (req.content_length or 0) > form.max_bytes + MAX_FIELD_BYTES:
+        raise too_large("The upload", form.max_bytes, UPLOAD_FLAG, size_bytes=req.content_length or 0)
+    is_bare = not (req.content_type or "").lower().startswith("multipart/")
+    upload = Upload(_unnamed_file(None if is_bare else req.env["wsgi.input"]))
     try:
-        texts = _receive(req, upload, max_bytes)
-        fields = schemas.checked(schema, _encodable(_typed(texts, schema)))
+        texts = {name: list(values) for name, values in query.items()}
+        if is_bare:
+            _save(iter(lambda: req.bounded_stream.read(CHUNK_BYTES), b""), upload, form)
+            texts[form.field] = [""]
+        else:
+            _receive(req, upload, form, texts)
+        _close_body(req, upload)
+        fields = schemas.checked(form.schema, _encodable(_typed(texts, form)))
     except BaseException:
         upload.close()
         raise
@@ -82,25 +112,27 @@ def _unnamed_file(body: object) -> int:
         return os.dup(file.fileno())
 
 
-def _receive(req: Request, upload: Upload, max_bytes: int) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
+def _receive(req: Request, upload: Upload, form: FileForm, texts: dict[str, list[str]]) -> None:
     size = 0
+    file = form.field
     for part in Form(req.bounded_stream, req.content_type or "", MAX_FIELDS):
-        if part.name != "file":
+        if part.name != file:
             text = _text(part)
             size += len(part.name) + len(text)
             if size > MAX_TEXT:
                 raise malformed(f"its fields have more than {MAX_TEXT} characters together")
             texts.setdefault(part.name, []).append(text)
-        elif "file" in texts:
-            raise InvalidRequest("The form has two files: send one a request.", param="file")
+        elif file in texts:
+            raise InvalidRequest("The form has two files: send one a request.", param=file)
         else:
-            _save(part, upload, max_bytes)
-            texts["file"] = [""]
+            _save(part.chunks(), upload, form)
+            texts[file] = [""]
+
+
+def _close_body(req: Request, upload: Upload) -> None:
     req.env["wsgi.input"].close()  # it may share its position with the upload: nobody else is to move it
     os.ftruncate(upload.descriptor, upload.size_bytes)
     os.lseek(upload.descriptor, 0, os.SEEK_SET)
-    return texts
 
 
 def _text(part: Part) -> str:
@@ -113,16 +145,18 @@ def _text(part: Part) -> str:
     return text
 
 
-def _save(part: Part, upload: Upload, max_bytes: int) -> None:
-    for chunk in part.chunks():
-        if upload.size_bytes + len(chunk) > max_bytes:
-            raise too_large("The file", max_bytes, UPLOAD_FLAG, param="file")
+def _save(chunks: Iterable[bytes], upload: Upload, form: FileForm) -> None:
+    for chunk in chunks:
+        if upload.size_bytes + len(chunk) > form.max_bytes:
+            raise too_large("The file", form.max_bytes, UPLOAD_FLAG, param=form.field)
+        if not upload.size_bytes and not chunk.startswith(b"RIFF"):
+            upload.write(form.head)
         upload.write(chunk)
 
 
-def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
+def _typed(texts: dict[str, list[str]], form: FileForm) -> schemas.JsonObject:
     """`x[]`, `x[0]`, `x` and repeated fields are arrays, `x[y]` an object; text becomes the schema's type."""
-    kinds = schemas.properties(schema)
+    kinds = schemas.properties(form.schema)
     fields: schemas.JsonObject = {}
     objects: dict[str, schemas.JsonObject] = {}
     for key, values in texts.items():
@@ -136,7 +170,7 @@ def _typed(texts: dict[str, list[str]], schema: str) -> schemas.JsonObject:
             items.extend(item for value in values for item in _items(name, value))
             if len(items) > MAX_ITEMS:
                 raise _too_many(name)
-        elif name == "file" or (kind and _single(name, values)):
+        elif name == form.field or (kind and _single(name, values)):
             fields[name] = _value(name, _single(name, values), kind)
     for name in objects.keys() & fields.keys():
         raise InvalidRequest(f"'{name}' is given as a whole and in parts.", param=name, code="invalid_value")

@@ -11,6 +11,7 @@ import falcon
 from falcon import Request, Response, inspect
 
 from ominix.api.absent import Absent
+from ominix.api.asr import Asr, DetectLanguage
 from ominix.api.chat_completions import ChatCompletions
 from ominix.api.documents import Docs, Icon, Index, OpenApi
 from ominix.api.downloads import DownloadList, NewDownload
@@ -54,6 +55,8 @@ def create_app(
     speech = Transcriptions(*work, max_bytes=max_upload_bytes, audio_roots=audio_roots)
     app.add_route("/v1/audio/transcriptions", speech)
     app.add_route("/v1/audio/translations", Translations(*work, max_bytes=max_upload_bytes))
+    app.add_route("/asr", Asr(*work, max_bytes=max_upload_bytes))
+    app.add_route("/detect-language", DetectLanguage(*work, max_bytes=max_upload_bytes))
     app.add_sink(Absent(route.path for route in inspect.inspect_routes(app)), "/")
     return app
 

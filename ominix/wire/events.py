@@ -70,6 +70,7 @@ class Segment(Struct, frozen=True, array_like=True, tag=True):
     avg_logprob: float = 0.0
     no_speech_prob: float = 0.0
     words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
+    language: str | None = None  # English name
 
 
 class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):

@@ -211,6 +211,7 @@ class Recording:
             part.avg_logprob(tokens),
             part.answer.no_speech_prob,
             tuple(Word(word.text, word.start, word.end) for word in words),
+            part.answer.language,
         )
         self._segments += 1
         return segment
