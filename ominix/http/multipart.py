@@ -47,9 +47,9 @@ class Part:
         """Raises InvalidRequest for a part that has no name, or a coding that is not known."""
         fields = _header_fields(header)
         _, disposition = falcon.parse_header(fields.get("content-disposition", ""))
-        self.name = disposition.get("name", "")
-        if not self.name:
+        if "name" not in disposition:
             raise malformed("a part has no name in its Content-Disposition")
+        self.name = disposition["name"]
         media_type, parameters = falcon.parse_header(fields.get("content-type", ""))
         self.is_json = media_type.lower() == "application/json"
         self._charset = parameters.get("charset", "utf-8")

@@ -130,7 +130,12 @@ def test_keywords_are_context_and_unknown_or_odd_fields_do_no_harm(shared_server
         ([("stream", "maybe")], {}, "stream", "invalid_type"),
         ([("timestamp_granularities[]", "day")], {}, "timestamp_granularities[0]", "invalid_value"),
         ([("chunking_strategy", "never")], {}, "chunking_strategy", "invalid_value"),
-        ([("chunking_strategy[threshold]", "0.5")], {}, "chunking_strategy", "invalid_value"),
+        (
+            [("chunking_strategy[threshold]", "0.5")],
+            {},
+            "chunking_strategy.type",
+            "missing_required_parameter",
+        ),
         (
             [("chunking_strategy[type]", "server_vad"), ("chunking_strategy[threshold]", "2")],
             {},

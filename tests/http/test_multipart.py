@@ -134,6 +134,7 @@ def test_what_cannot_be_read_is_refused_by_name(headers, value, sentence):
         'Content-Disposition: form-data;\r\n name="x";\r\n\tfilename="a.wav"',
         'Content-Length: 1\r\nContent-Disposition: form-data; name="x"\r\nX-Other: 1',
         'Content-Disposition: attachment; name="x"',
+        'Content-Disposition: form-data; name="x"; name="x"',
     ],
 )
 def test_headers_as_clients_write_them(header):
@@ -180,6 +181,12 @@ def test_a_torn_form_is_refused(body, sentence):
 def test_a_form_needs_a_boundary(kind):
     with pytest.raises(InvalidRequest, match="needs a boundary"):
         read(form(part(b"1")), kind)
+
+
+def test_a_name_may_be_any_text():
+    """A field without a known name is an unknown field, which does no harm."""
+    for name in ("", "0\x8e³'ÿöá", "a b", "x;y", "你好"):
+        assert read(form(f'Content-Disposition: form-data; name="{name}"\r\n\r\n1'.encode())) == [(name, "1")]
 
 
 def test_parts_that_nobody_reads_are_passed_over():
