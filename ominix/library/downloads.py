@@ -26,6 +26,10 @@ from ominix.library.progress import Download, Running
 from ominix.library.records import DownloadRecord, Records, begun
 from ominix.library.removal import DOWNLOADING
 
+# Why a download may have failed, as words for programs (schemas/download.json).
+REASONS = ("not_found", "gated", "offline", "hub", "no_space", "corrupt", "incomplete", "not_a_model",
+           "remote_code", "exists", "held", "internal")  # fmt: skip
+NOT_SAID = "OMINIX_HOME/config.json does not say why. Ask for the download again."
 MAX_RUNNING = 2  # more only share the line
 MAX_WAITING = 32
 LOCK_SECONDS = 1.0  # a request holds a thread meanwhile: children wait longer for the records' lock
@@ -190,8 +194,8 @@ class Downloads:
             state,
             bytes_done=done,
             bytes_total=record.total_bytes,
-            reason=record.reason if failed else None,
-            message=record.message if failed else None,
+            reason=(record.reason if record.reason in REASONS else "internal") if failed else None,
+            message=(record.message or NOT_SAID) if failed else None,
         )
 
     def cancel(self, model_id: str, *, keep_partial: bool) -> Download:

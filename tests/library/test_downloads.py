@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import errno
 import json
+from pathlib import Path
 
 import pytest
 
+from ominix.api.downloads import download_object
 from ominix.errors import Busy, Conflict, OminixError
+from ominix.http import schemas
 from ominix.library.child import ChildUpdate
-from ominix.library.downloads import MAX_RUNNING, MAX_WAITING, Downloads
+from ominix.library.downloads import MAX_RUNNING, MAX_WAITING, REASONS, Downloads
 from ominix.library.records import Records, write_whole
+
+SCHEMAS = Path(__file__).parents[2] / "schemas"
 
 
 class Child:
@@ -102,3 +107,18 @@ def test_a_record_of_what_can_be_no_folder_is_passed_over(tmp_path, downloads, n
     entry = {"repo_id": "a/b", "state": "failed", "message": "m"}
     (tmp_path / "config.json").write_text(json.dumps({"models": {name: entry, "good": entry}}))
     assert [download.id for download in downloads.all()] == ["good"]
+
+
+@pytest.mark.parametrize("fields", [{"reason": "odd"}, {}, {"reason": "gated"}])
+def test_a_failure_that_says_no_known_reason_is_told_all_the_same(tmp_path, downloads, fields):
+    """People edit the file; an answer with such a reason broke its schema."""
+    entry = {"repo_id": "a/b", "state": "failed", **fields}
+    (tmp_path / "config.json").write_text(json.dumps({"models": {"m": entry}}))
+    (download,) = downloads.all()
+    assert download.reason == ("gated" if fields.get("reason") == "gated" else "internal")
+    assert schemas.mismatch("download", download_object(download)) is None
+
+
+def test_the_reasons_are_the_schema_s():
+    document = json.loads((SCHEMAS / "download.json").read_text())
+    assert '"reason": {"enum": ' + json.dumps(REASONS) in json.dumps(document)
