@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
+import errno
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ominix import lifeline
-from ominix.cli import flags, key_files
+from ominix import lifeline, logs
+from ominix.cli import flags, key_files, port_owner, terminal
 from ominix.config import MIB, Config
 from ominix.errors import OminixError, ServerError
 from ominix.families.table import recommended
 from ominix.http import access, schemas
 from ominix.library import removal
 from ominix.library.catalog import EMBEDDED, Catalog
+from ominix.library.child import Child
 from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.model import BUILT_IN, Model
@@ -138,9 +138,9 @@ def run(
         if config.host not in LOOPBACK and not config.api_keys and not insecure:
             raise ServerError(INSECURE.format(host=config.host))
     except ServerError as error:
-        print(f"ominix: {error}", file=sys.stderr)
+        terminal.complain(error.message)
         return 1
-    _log_to_stderr(as_json=config.log_json)
+    logs.to_stderr(as_json=config.log_json)
     schemas.warm()
     catalog = Catalog(
         config.models_folder,
@@ -155,14 +155,21 @@ def run(
     try:
         host, port = server.bind()
     except OSError as error:
-        reason = error.strerror or error
-        print(f"ominix: cannot listen on {config.host}:{config.port}: {reason}", file=sys.stderr)
+        terminal.complain(_cannot_listen(config.host, config.port, error))
         return 1
-    print(banner(addresses(host, port), catalog.models(), config.models_folder), flush=True)
+    terminal.say(banner(addresses(host, port), catalog.models(), config.models_folder))
     if not _preloaded(config.preload, pool, catalog):
         return 1
     server.run()
     return 0
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    said = f"cannot listen on {host}:{port}: {error.strerror or error}"
+    if error.errno == errno.EADDRINUSE:
+        owner = port_owner.of(EVERY_ADDRESS.get(host, host), port)
+        said += f"; {owner}; --port takes another" if owner else "; --port takes another"
+    return said
 
 
 def _with_keys(config: Config) -> Config:
@@ -183,6 +190,7 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
         stall_seconds=config.stall_seconds,
         limit_bytes=int(_machine_bytes() * WORKER_SHARE),
         cpu=config.cpu,
+        log_json=config.log_json,
         residency=Residency(
             memory_bytes=config.memory_bytes or int(_machine_bytes() * MODELS_SHARE),
             keep_alive_seconds=config.keep_alive_seconds,
@@ -192,7 +200,7 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
 
 
 def _server(config: Config, pool: Pool, catalog: Catalog) -> Server:
-    downloads = Downloads(config.home)
+    downloads = Downloads(config.home, spawn=partial(Child, log_json=config.log_json))
     origins = Origins(config.allowed_origins)
     app = create_app(
         pool,
@@ -224,7 +232,7 @@ def _preloaded(names: Sequence[str], pool: Pool, catalog: Catalog) -> bool:
         try:
             pool.load(catalog.get(name).loadable)
         except OminixError as error:
-            print(f"ominix: --preload: {error.message}", file=sys.stderr)
+            terminal.complain(f"--preload: {error.message}")
             pool.close()
             return False
     return True
@@ -266,23 +274,3 @@ def banner(reached_at: Sequence[str], models: Sequence[Model], models_folder: Pa
 def _line(model: Model) -> str:
     remark = f"cannot be served: {model.trouble}" if model.trouble else model.note or ""
     return f"  {model.id}  {model.task}  {remark}".rstrip()
-
-
-class _JsonFormatter(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = {
-            "time": self.formatTime(record),
-            "level": record.levelname,
-            "logger": record.name,
-            **getattr(record, "fields", {"message": record.getMessage()}),  # set by http.access
-        }
-        if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return json.dumps(fields)
-
-
-def _log_to_stderr(*, as_json: bool) -> None:
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if as_json else text)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])

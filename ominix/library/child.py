@@ -43,11 +43,11 @@ class Fetcher(Protocol):
 
 
 class Child:
-    def __init__(self, home: Path, model_id: str, repo_id: str) -> None:
+    def __init__(self, home: Path, model_id: str, repo_id: str, *, log_json: bool = False) -> None:
         # stderr is the parent's: what the child logs stands in its log.
         self._process = python_child.start(
             "ominix.library.fetch.download",
-            *(str(home), model_id, repo_id),
+            *(str(home), model_id, repo_id, *(["--log-json"] if log_json else [])),
             environ={**os.environ, "HF_HUB_DISABLE_TELEMETRY": "1"},  # the hub hears what is wanted, no more
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -18,6 +18,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     cpu: str = "fast"  # or "plain": cpu/backend.py
     package: str = ""  # under ominix.models: it has the architecture; "": mlx-lm has it
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
+    log_json: bool = False  # lines of its log
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
     stall_seconds: float = 60.0  # a job that makes no progress for longer fails
 

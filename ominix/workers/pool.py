@@ -70,6 +70,7 @@ class Pool:
         stall_seconds: float,
         limit_bytes: int | None = None,
         cpu: str = "fast",
+        log_json: bool = False,
         residency: Residency | None = None,
         spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
         clock: Callable[[], float] = time.monotonic,
@@ -80,6 +81,7 @@ class Pool:
         self._stall_seconds = stall_seconds
         self._limit_bytes = limit_bytes
         self._cpu = cpu
+        self._log_json = log_json
         self._residency = residency or Residency()
         self._spawn = spawn
         self._clock = clock
@@ -127,6 +129,7 @@ class Pool:
             slots=self._jobs_per_worker,
             limit_bytes=self._left_bytes(model.id),
             cpu=self._cpu,
+            log_json=self._log_json,
             stall_seconds=self._stall_seconds,
         )
         try:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
-from ominix import locks
+from ominix import locks, logs
 from ominix.errors import JobRefused
 from ominix.wire import jobs, transport
 from ominix.wire.control import (
@@ -196,9 +196,9 @@ def _lock_folder(folder: str) -> None:
 def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which then ends us
     usage.go_first()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     server = Transport(transport.end_of(int(sys.argv[1])), COMMANDS)
     spec = msgspec.json.decode(sys.argv[2], type=EngineSpec)
+    logs.to_stderr(as_json=spec.log_json)
     inbox = Inbox(server, spec.limit_bytes)
     inbox.start()
     if spec.path:

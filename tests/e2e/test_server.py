@@ -71,7 +71,8 @@ def test_a_taken_port_is_said_in_one_line(serve, tmp_path):
     second = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert second.returncode == 1
     assert second.stderr.count("\n") == 1
-    assert "in use" in second.stderr
+    said = f"127.0.0.1:{server.port}: Address already in use; another ominix answers there; --port"
+    assert said in second.stderr
 
 
 @pytest.mark.slow
@@ -312,7 +313,7 @@ def test_bodies_may_come_in_chunks_and_after_100_continue(shared_server):
 @pytest.mark.slow
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_past_the_limit_is_413(serve, chunked):
-    server = serve("--scripted", "--max-upload-mib", "0.01")
+    server = serve("--scripted", "--max-chat-mib", "0.01")
     data = b" " * 20_000
     if chunked:
         request = post(b"%x\r\n%s\r\n0\r\n\r\n" % (len(data), data), "Transfer-Encoding: chunked")
@@ -387,6 +388,20 @@ def test_a_stream_has_openai_s_shape(shared_server):
 def test_an_early_error_of_a_stream_keeps_its_status(shared_server):
     status, _, body = shared_server.chat("refuse", stream=True)
     assert (status, body["error"]["param"]) == (400, "messages")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("as_json", [False, True])
+def test_lines_of_workers_are_as_the_server_s(serve, as_json):
+    server = serve(*(["--log-json"] if as_json else []), "--preload", "tiny-asr")
+    assert eventually(lambda: "ready after" in server.log, 60)
+    server.stop()
+    lines = [line for line in server.log.splitlines() if "ominix.speech" in line]
+    assert lines
+    for line in server.log.splitlines() if as_json else ():
+        assert json.loads(line).keys() >= {"time", "level", "logger"}
+    for line in () if as_json else lines:
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} INFO ominix\.speech: ", line)
 
 
 @pytest.mark.slow

@@ -364,7 +364,7 @@ def test_the_command_line_does_it_without_a_server(hub, tmp_path):
     assert "a/tiny" in shown and hub.repos["a/tiny"].revision in shown
     assert cli(tmp_path, "rm", "a/tiny").returncode == 0
     assert not (tmp_path / "models" / "tiny").exists()
-    missing = cli(tmp_path, "rm", "a/tiny")
+    missing = cli(tmp_path, "rm", "nope")
     assert (missing.returncode, "does not exist" in missing.stderr) == (1, True)
     assert "moxin-org" in cli(tmp_path, "info", "minicpm-sala-9b").stderr
 

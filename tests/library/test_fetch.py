@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from hub import model_files
@@ -204,6 +205,15 @@ def test_a_hub_that_is_not_there_is_offline(tmp_path):
     with pytest.raises(DownloadFailed, match="cannot be reached") as caught:
         Fetch(tmp_path, "tiny", Hub("a/tiny", endpoint="http://127.0.0.1:1", pauses_seconds=())).run()
     assert caught.value.reason == "offline"
+    for help_ in ("HTTPS_PROXY", "HF_ENDPOINT", "OMINIX_HOME/models"):
+        assert help_ in caught.value.message
+
+
+def test_a_hub_that_is_not_there_is_said_soon(tmp_path):
+    begun = time.monotonic()
+    with pytest.raises(DownloadFailed, match="cannot be reached"):
+        Hub("a/tiny", endpoint="http://127.0.0.1:1", pauses_seconds=(0.1, 30.0)).listing()
+    assert time.monotonic() - begun < 10
 
 
 def test_a_model_that_cannot_fit_is_refused_before_its_weights(hub, refused, tmp_path):

@@ -1,8 +1,8 @@
-"""The download child: `python -m ominix.library.fetch.download HOME ID REPO_ID` fetches one repository.
+"""The download child: `python -m ominix.library.fetch.download HOME ID REPO_ID [--log-json]`.
 
-Prints what it does as lines of JSON: {"state", "done_bytes", "total_bytes"} while it works, at
-the end {"state": "ready"} or {"state": "failed", "reason", "message"}. Ends when its stdin is closed: its
-parent has ended. May be killed at any moment; the next one resumes.
+Fetches one repository. Prints what it does as lines of JSON: {"state", "done_bytes", "total_bytes"} while
+it works, at the end {"state": "ready"} or {"state": "failed", "reason", "message"}. Ends when its stdin is
+closed: its parent has ended. May be killed at any moment; the next one resumes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from ominix import lifeline, locks
+from ominix import lifeline, locks, logs
 from ominix.errors import DownloadFailed
 from ominix.library.fetch import wanted
 from ominix.library.fetch.hub import File, Hub, Listing
@@ -179,9 +179,9 @@ def _gb(size: int) -> str:
 def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then lets go of stdin
     os.nice(NICENESS)
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    home, model_id, repo_id, *options = sys.argv[1:]
+    logs.to_stderr(as_json="--log-json" in options, level=logging.WARNING)
     lifeline.end_with_stdin()
-    home, model_id, repo_id = sys.argv[1:]
     try:
         Fetch(Path(home), model_id, Hub(repo_id)).run()
     except DownloadFailed as failure:

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 CHUNK_BYTES = 1 << 20
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between tries that got nothing; then it has failed
 PASSING = (408, 429, 500, 502, 503, 504)  # statuses that may be better next time
+ABSENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
+ABSENT_TRIES = 1  # more, where nothing has been heard of a hub yet: a person waits for the sentence
 LIST_SECONDS = 20.0  # how long the list of files may take
 # Endings of what a download may need: of others nothing is asked where the list has names alone.
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".npz", ".bin")
@@ -160,7 +162,9 @@ class Hub:
                 return action()
             except (httpx2.TransportError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
                 failures = 1 if _size(growing) > before else failures + 1
-                if not _may_pass(error) or failures > len(self._pauses_seconds):
+                is_absent = isinstance(error, ABSENT) and growing is None
+                pauses = self._pauses_seconds[: ABSENT_TRIES if is_absent else None]
+                if not _may_pass(error) or failures > len(pauses):
                     raise self._failure(error) from error
                 log.info("%s: %s; trying again", self.repo_id, error)
                 time.sleep(self._pauses_seconds[failures - 1])
@@ -186,7 +190,9 @@ class Hub:
             )
         return DownloadFailed(
             "offline",
-            f"The hub at {self._endpoint} cannot be reached ({type(error).__name__}); try again.",
+            f"The hub at {self._endpoint} cannot be reached ({type(error).__name__}). Behind a proxy set "
+            "HTTPS_PROXY; a mirror is named in HF_ENDPOINT; without a network copy the model's folder into "
+            "OMINIX_HOME/models by hand (OMINIX_HOME is ~/.ominix unless it is set).",
         )
 
 
