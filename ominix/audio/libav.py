@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from io import FileIO
 from typing import Any, NoReturn
 
@@ -22,21 +23,23 @@ from av.packet import Packet
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from ominix.audio import mp4_boxes, ogg_links
+from ominix.audio import mp4_boxes, ogg_links, tracks
 from ominix.audio.codecs import DECODERS
 from ominix.audio.magic import Kind
 from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import unreadable
 from ominix.audio.timeline import Timeline
+from ominix.errors import JobRefused
 
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
 _MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
+_FRAME_OPTIONS = {"max_samples": str(_MAX_FRAME_VALUES)}
 _OPTIONS = {
     "codec_whitelist": ",".join(sorted(DECODERS)),
     "protocol_whitelist": "none",
     "max_streams": "64",
     "ignore_chapters": "1",
-    "max_samples": str(_MAX_FRAME_VALUES),
+    **_FRAME_OPTIONS,
 }
 _FULL_SCALE = {np.dtype("u1"): 128, np.dtype("i2"): 32768, np.dtype("i4"): 1 << 31, np.dtype("i8"): 1 << 63}
 _PIECE_VALUES = 1 << 17  # samples times channels: half a MiB
@@ -79,21 +82,70 @@ class _Source:
         return self._at - self._start
 
 
-def pieces(file: FileIO, kind: Kind) -> Iterator[Piece | Gap]:
-    """Some seconds each. A frame that cannot be decoded is left out, as a player does."""
+def pieces(file: FileIO, kind: Kind, language: str | None = None) -> Iterator[Piece | Gap]:
+    """Some seconds each. A frame that cannot be decoded is left out, as a player does.
+
+    `language`: an English name; its track is preferred where there are several.
+    """
     starts_at_0 = kind.demuxer == "mov" and mp4_boxes.check(file, kind.start)
     spans = [(kind.start, file.seek(0, 2))]
     if kind.demuxer == "ogg":
         spans = ogg_links.links(file, kind.start)
     for start, end in spans:
-        yield from _pieces(_Source(file, start, end), kind, starts_at_0)
+        yield from _pieces(partial(_opened, file, start, end, kind), kind, starts_at_0, language)
 
 
-def _pieces(source: _Source, kind: Kind, starts_at_0: bool) -> Iterator[Piece | Gap]:
+def _pieces(
+    opened: Callable[[], InputContainer], kind: Kind, starts_at_0: bool, language: str | None
+) -> Iterator[Piece | Gap]:
+    with opened() as container:
+        streams = tracks.ranked(container.streams.audio, language)
+        if not streams:
+            raise _without_sound(container, kind)
+        if len(streams) == 1:
+            yield from _placed(container, streams[0], kind, starts_at_0)
+            return
+        index = _sounding(container, streams)
+    with opened() as container:
+        stream = next(stream for stream in container.streams.audio if stream.index == index)
+        yield from _placed(container, stream, kind, starts_at_0)
+
+
+def _sounding(container: InputContainer, streams: list[AudioStream]) -> int:
+    """The index of the best track that sounds in its first minute."""
+    packed = _Packer()
+    for stream in streams:
+        stream.codec_context.options = dict(_FRAME_OPTIONS)
+    order = [stream.index for stream in streams]
+    with contextlib.suppress(av.FFmpegError, IndexError):
+        packets = container.demux(*streams)
+        return tracks.sounding(packets, order, lambda p: [_piece(f) for f in _decoded(p, packed)])
+    return order[0]
+
+
+def _placed(
+    container: InputContainer, stream: AudioStream, kind: Kind, starts_at_0: bool
+) -> Iterator[Piece | Gap]:
     changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
+    stream.codec_context.options = dict(_FRAME_OPTIONS)
+    if kind.demuxer not in _STAMPED:
+        yield from _joined(_frames(container, stream), changes)
+        return
+    timeline = Timeline(0.0 if starts_at_0 else _origin(container))
+    yield from _joined(timeline.laid(_frames(container, stream, timeline)), changes)
+
+
+def _without_sound(container: InputContainer, kind: Kind) -> JobRefused:
+    if container.streams.audio:
+        return unreadable(f"is {kind.name} whose audio is encoded in a way we do not decode")
+    held = "only pictures" if container.streams.video else "nothing that sounds"
+    return unreadable(f"has no audio stream: {kind.name} with {held}")
+
+
+def _opened(file: FileIO, start: int, end: int, kind: Kind) -> InputContainer:
     try:
-        container = av.open(
-            source,
+        return av.open(
+            _Source(file, start, end),
             mode="r",
             format=kind.demuxer,
             options=_OPTIONS,
@@ -102,32 +154,10 @@ def _pieces(source: _Source, kind: Kind, starts_at_0: bool) -> Iterator[Piece | 
         )
     except av.FFmpegError as error:
         raise unreadable(f"begins like {kind.name} but cannot be read: {error.strerror}") from error
-    with container:
-        stream = _stream(container, kind)
-        if kind.demuxer not in _STAMPED:
-            yield from _joined(_frames(container, stream), changes)
-            return
-        timeline = Timeline(0.0 if starts_at_0 else _origin(container))
-        frames = _frames(container, stream, timeline)
-        yield from _joined(timeline.laid(frames), changes)
 
 
 def _refuse_references(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise unreadable("refers to other files: send the audio itself")
-
-
-def _stream(container: InputContainer, kind: Kind) -> AudioStream:
-    """The track to transcribe: the one marked as default, not the commentary."""
-    tracks = container.streams.audio
-    if not tracks:
-        held = "only pictures" if container.streams.video else "nothing that sounds"
-        raise unreadable(f"has no audio stream: {kind.name} with {held}")
-    stream = next((s for s in tracks if s.disposition & Disposition.default), tracks[0])
-    codec = stream.codec_context
-    if codec is None or codec.codec.name not in DECODERS:
-        raise unreadable(f"is {kind.name} whose audio is encoded in a way we do not decode")
-    codec.options = {"max_samples": str(_MAX_FRAME_VALUES)}
-    return stream
 
 
 def _origin(container: InputContainer) -> float | None:
@@ -217,7 +247,7 @@ class _Packer:
         return self._resampler.resample(frame)
 
 
-def _piece(frame: AudioFrame, *, is_stamped: bool) -> Piece:
+def _piece(frame: AudioFrame, *, is_stamped: bool = False) -> Piece:
     values = frame.to_ndarray()  # (channels, samples), or (1, samples * channels)
     samples = values.T if frame.format.is_planar else values.reshape(frame.samples, -1)
     return Piece(_floats(samples), frame.sample_rate, _roles(frame), frame.time if is_stamped else None)

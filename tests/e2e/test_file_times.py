@@ -73,3 +73,11 @@ def test_subtitles_words_and_events(speech_server):
     segments = [event for event in events if event["type"] == "transcript.text.segment"]
     assert [(s["start"], s["end"]) for s in segments] == near([(0.51, 2.64), (9.16, 11.29)])
     assert events[-1]["duration"] == pytest.approx(11.82, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["unknown-codec-first.mkv", "silent-first.mkv"])
+def test_the_track_that_speaks_is_heard(speech_server, name):
+    body = verbose(speech_server, name)
+    assert [(s["start"], s["end"]) for s in body["segments"]] == near(SPOKEN)
+    assert words_right(body["text"]) >= 8
+    assert body["duration"] == pytest.approx(7.06, abs=0.05)
