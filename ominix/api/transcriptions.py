@@ -121,6 +121,7 @@ def transcription_job(
         logprobs="logprobs" in fields.get("include", []),
         cutting=_cutting(fields.get("chunking_strategy", "auto")),
         helpers=helpers,
+        channel=None if fields.get("channel") in (None, "") else str(fields["channel"]),
         subtitles=None if fields["stream"] else SUBTITLES.get(fields["response_format"]),
     )
 
@@ -207,10 +208,12 @@ def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str,
         "language": done.language or "",
         "duration": done.duration_seconds,
         "text": done.text,
-        "segments": [_segment(s) for s in transcript.segments],
+        "segments": [{**_segment(s), **_speaker(s)} for s in transcript.segments],
         "usage": _usage(transcript),
     }
-    return {**body, "words": [_word(w) for s in transcript.segments for w in s.words]} if words else body
+    if not words:
+        return body
+    return {**body, "words": [{**_word(w), **_speaker(s)} for s in transcript.segments for w in s.words]}
 
 
 def _plain_text(done: TranscriptionDone) -> str:
@@ -236,7 +239,7 @@ def stream_event(event: Event, sent: Sequence[TokenLogprob] = ()) -> dict[str, A
         body: dict[str, Any] = {"type": "transcript.text.delta", "delta": event.text}
         return {**body, "logprobs": list(map(_logprob, event.logprobs))} if event.logprobs else body
     if isinstance(event, Segment):
-        head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": ""}
+        head = {"type": "transcript.text.segment", "id": str(event.id), "speaker": "", **_speaker(event)}
         words = {"words": list(map(_word, event.words))} if event.words else {}
         return {**_segment(event), **head, **words}
     if isinstance(event, TranscriptionDone):
@@ -275,6 +278,11 @@ def _segment(segment: Segment) -> dict[str, Any]:
         "compression_ratio": compression_ratio(segment.text),
         "no_speech_prob": segment.no_speech_prob,
     }
+
+
+def _speaker(segment: Segment) -> dict[str, Any]:
+    """Of channels that are transcribed separately."""
+    return {} if segment.channel is None else {"channel": segment.channel, "speaker": segment.speaker}
 
 
 def _word(word: Word) -> dict[str, Any]:

@@ -76,13 +76,24 @@ def _serve(parent: Transport[Decode], watch: Watch, command: Decode, descriptor:
 
 
 def _send_blocks(parent: Transport[Decode], watch: Watch, command: Decode, descriptor: int) -> None:
-    blocks = decode.blocks(descriptor, max_seconds=command.max_seconds, max_bytes=command.max_bytes)
+    blocks = decode.blocks(
+        descriptor,
+        max_seconds=command.max_seconds,
+        max_bytes=command.max_bytes,
+        channel=command.channel,
+    )
     while True:
         with watch.computing():
             block = next(blocks, None)
         if block is None:
             return
-        parent.send(Gap(block.seconds) if isinstance(block, piece.Gap) else Samples(block.tobytes()))
+        parent.send(_sent(block))
+
+
+def _sent(block: piece.Samples | piece.Gap) -> Samples | Gap:
+    if isinstance(block, piece.Gap):
+        return Gap(block.seconds)
+    return Samples(block.tobytes(), block.shape[1] if block.ndim == 2 else None)
 
 
 if __name__ == "__main__":

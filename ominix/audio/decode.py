@@ -11,7 +11,8 @@ from io import FileIO
 
 import numpy as np
 
-from ominix.audio import libav, mix, pcm, resample, sniff
+from ominix.audio import channels, libav, pcm, resample, sniff
+from ominix.audio.channels import Choice
 from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import too_long, unreadable
 
@@ -20,7 +21,9 @@ _MAX_CHANNELS = 32
 _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 
 
-def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[Samples | Gap]:
+def blocks(
+    descriptor: int, *, max_seconds: float, max_bytes: int, channel: str | None = None
+) -> Iterator[Samples | Gap]:
     """The audio of an open file in blocks of (80000,) samples, five seconds each.
 
     Gaps stand between blocks for what was not recorded or is lost, and for the time before the sound begins;
@@ -29,28 +32,30 @@ def blocks(descriptor: int, *, max_seconds: float, max_bytes: int) -> Iterator[S
     The descriptor belongs to this call: it is closed with the iterator, also with one that was never asked.
 
     `max_bytes` bounds the decoded samples of all channels, at their own rate, as float32. The
-    channels count by their roles. NaN and infinity become 0; what exceeds full scale stays.
+    channels count by their roles, unless `channel` chooses (see `channels`); of separate ones a block has
+    (80000, channels) samples. NaN and infinity become 0; what exceeds full scale stays.
 
     A file that ends early is decoded as far as it goes, whatever its header says: streams have no
     end mark, and whether an upload is whole HTTP tells. Frames that cannot be decoded are left
     out. Where nothing can be read from some place on, the file is refused, not shortened.
 
     Raises JobRefused (param "file") while it is iterated, at any block: code "audio_too_long"
-    beyond one of the bounds, else "invalid_audio_format". Raises OSError if the file cannot be read.
+    beyond one of the bounds, else "invalid_audio_format"; with param "channel" for one that is not
+    there. Raises OSError if the file cannot be read.
     """
     try:
         file = FileIO(descriptor)
     except OSError:
         os.close(descriptor)
         raise
-    return _blocks(file, max_seconds, max_bytes)
+    return _blocks(file, max_seconds, max_bytes, channels.chosen(channel))
 
 
-def _blocks(file: FileIO, max_seconds: float, max_bytes: int) -> Iterator[Samples | Gap]:
+def _blocks(file: FileIO, max_seconds: float, max_bytes: int, choice: Choice) -> Iterator[Samples | Gap]:
     with file:
         pieces = _bounded(_pieces(file), max_seconds, max_bytes)
         empty = True
-        for block in resample.blocks(resample.resampled(_mono(pieces))):
+        for block in resample.blocks(resample.resampled(_chosen(pieces, choice))):
             empty = empty and isinstance(block, Gap)
             yield block
         if empty:
@@ -86,12 +91,11 @@ def _check(piece: Piece) -> None:
         raise unreadable(f"claims {channels} channels: up to {_MAX_CHANNELS} are possible")
 
 
-def _mono(pieces: Iterable[Piece | Gap]) -> Iterator[tuple[Samples, int] | Gap]:
-    mixer = mix.Mixer()
+def _chosen(pieces: Iterable[Piece | Gap], choice: Choice) -> Iterator[tuple[Samples, int] | Gap]:
     for piece in pieces:
         if isinstance(piece, Gap):
             yield piece
             continue
         finite = np.nan_to_num(piece.samples, nan=0.0, posinf=0.0, neginf=0.0)
         bounded = np.clip(finite, -_LOUDEST, _LOUDEST)
-        yield mixer.mono(piece._replace(samples=bounded)), piece.sample_rate_hz
+        yield choice(piece._replace(samples=bounded)), piece.sample_rate_hz

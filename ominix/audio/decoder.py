@@ -32,6 +32,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ominix.audio.channels import MAX_SEPARATE, SEPARATE
 from ominix.audio.children import Children
 from ominix.audio.piece import Gap, Samples
 from ominix.audio.process import ChildProcess
@@ -49,8 +50,9 @@ _MOST_BLOCK_BYTES = 5 * 16_000 * 4
 class Decoding:
     """One recording. `Decoder.decode` makes it."""
 
-    def __init__(self, decoder: Decoder, descriptor: int) -> None:
+    def __init__(self, decoder: Decoder, descriptor: int, channel: str | None) -> None:
         self._decoder = decoder
+        self.channel = channel
         self._blocks: deque[Samples | Gap] = deque()
         self._error: OminixError | None = None
         self.descriptor = descriptor
@@ -83,11 +85,15 @@ class Decoding:
         """No more of it is wanted: its child is killed, whatever it does. May be called more than once."""
         self._decoder.cancel(self)
 
-    def add(self, block: bytes) -> None:
+    def add(self, block: bytes, channels: int | None) -> None:
         """Raises NotAMessage: what a broken codec has made of its process may send anything."""
-        if not 0 < len(block) <= _MOST_BLOCK_BYTES or len(block) % 4:
-            raise NotAMessage(f"a block of {len(block)} bytes")
-        self._blocks.append(np.frombuffer(block, np.float32))
+        side_by_side = channels or 1
+        is_possible = 0 < side_by_side <= MAX_SEPARATE and (channels is None) is (self.channel != SEPARATE)
+        most_bytes = side_by_side * _MOST_BLOCK_BYTES
+        if not is_possible or not 0 < len(block) <= most_bytes or len(block) % (4 * side_by_side):
+            raise NotAMessage(f"a block of {len(block)} bytes and {channels} channels")
+        samples = np.frombuffer(block, np.float32)
+        self._blocks.append(samples if channels is None else samples.reshape(-1, channels))
 
     def add_gap(self, seconds: float) -> None:
         """Raises NotAMessage."""
@@ -117,9 +123,9 @@ class Decoder:
         self._asked: list[Decoding] = []
         self._children.keep_ready()
 
-    def decode(self, descriptor: int) -> Decoding:
-        """Begin with a file; the descriptor is ours to close."""
-        decoding = Decoding(self, descriptor)
+    def decode(self, descriptor: int, channel: str | None = None) -> Decoding:
+        """Begin with a file; the descriptor is ours to close. `channel`: see `channels.chosen`."""
+        decoding = Decoding(self, descriptor, channel)
         self._waiting.append(decoding)
         self._children.try_again()
         self._assign()
@@ -183,7 +189,8 @@ class Decoder:
 
     def _begin(self, decoding: Decoding, child: ChildProcess) -> None:
         try:
-            child.decode(wire.Decode(MAX_AUDIO_SECONDS, MAX_AUDIO_BYTES), decoding.descriptor)
+            command = wire.Decode(MAX_AUDIO_SECONDS, MAX_AUDIO_BYTES, decoding.channel)
+            child.decode(command, decoding.descriptor)
         except OSError:  # it has died idle, without this file
             child.end()
             self._waiting.appendleft(decoding)
@@ -222,8 +229,8 @@ class Decoder:
         if decoding.ended:  # what an honest child says after the end is nothing
             return
         match answer:
-            case wire.Samples(block):
-                decoding.add(block)
+            case wire.Samples(block, channels):
+                decoding.add(block, channels)
             case wire.Gap(seconds):
                 decoding.add_gap(seconds)
             case wire.Decoded():

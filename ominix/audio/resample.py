@@ -1,4 +1,4 @@
-"""Mono samples at any rate -> blocks at 16 kHz, as a stream. Knows no files."""
+"""Samples at any rate, mono or channels side by side -> blocks at 16 kHz, as a stream. Knows no files."""
 
 from __future__ import annotations
 
@@ -16,28 +16,31 @@ _NOTHING = np.zeros(0, np.float32)
 
 
 def resampled(stretches: Iterable[tuple[Samples, int] | Gap]) -> Iterator[Samples | Gap]:
-    """Mono samples with their rate in Hz -> 16 kHz: round(n * 16000 / rate) in sum, no seams.
+    """Samples with their rate in Hz -> 16 kHz: round(n * 16000 / rate) in sum, no seams.
 
     Where the rate changes, and at a gap, the one signal ends and another begins.
     """
-    stream, current_hz = None, SAMPLE_RATE_HZ
+    stream, current_hz, nothing = None, SAMPLE_RATE_HZ, _NOTHING
     for stretch in stretches:
         rate_hz = SAMPLE_RATE_HZ if isinstance(stretch, Gap) else stretch[1]
         if isinstance(stretch, Gap) or rate_hz != current_hz:
             if stream is not None:
-                yield stream.resample_chunk(_NOTHING, last=True)
-            stream = None if rate_hz == SAMPLE_RATE_HZ else _stream(rate_hz)
-            current_hz = rate_hz
+                yield stream.resample_chunk(nothing, last=True)
+            stream, current_hz = None, rate_hz
         if isinstance(stretch, Gap):
             yield stretch
-        else:
-            yield stretch[0] if stream is None else stream.resample_chunk(stretch[0])
+            continue
+        samples = stretch[0]
+        if stream is None and rate_hz != SAMPLE_RATE_HZ:
+            nothing = samples[:0]
+            stream = _stream(rate_hz, samples.size // max(1, len(samples)))
+        yield samples if stream is None else stream.resample_chunk(samples)
     if stream is not None:
-        yield stream.resample_chunk(_NOTHING, last=True)
+        yield stream.resample_chunk(nothing, last=True)
 
 
-def _stream(rate_hz: int) -> soxr.ResampleStream:
-    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, 1, dtype="float32", quality="HQ")
+def _stream(rate_hz: int, channels: int) -> soxr.ResampleStream:
+    return soxr.ResampleStream(rate_hz, SAMPLE_RATE_HZ, channels, dtype="float32", quality="HQ")
 
 
 def blocks(stretches: Iterable[Samples | Gap]) -> Iterator[Samples | Gap]:
@@ -50,7 +53,7 @@ def blocks(stretches: Iterable[Samples | Gap]) -> Iterator[Samples | Gap]:
             yield stretch
             held = _NOTHING
             continue
-        held = np.concatenate((held, stretch))
+        held = np.concatenate((held, stretch)) if len(held) else stretch
         while len(held) >= BLOCK_SAMPLES:
             yield held[:BLOCK_SAMPLES].copy()
             held = held[BLOCK_SAMPLES:]

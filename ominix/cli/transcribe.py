@@ -58,6 +58,11 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
     )
     parser.add_argument("--model", help="a speech model; default: the server's default")
     parser.add_argument("--language", help="the language spoken, such as English or zh; default: heard")
+    parser.add_argument(
+        "--channel", metavar="CHANNEL",
+        help="left, right, a number from 0 on, or separate: a speaker in each, as in telephone recordings; "
+        "default: a mix of all",
+    )  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT", help="names and words that are likely to occur")
     client.add_flags(parser, environ)
 
@@ -72,7 +77,8 @@ def _output(text: str) -> Path | None:
 
 def run(
     *, home: Path, files: Sequence[Path], format: str, beside: bool, output: Path | None, overwrite: bool,
-    words: bool, model: str | None, language: str | None, prompt: str | None, **address: Any,
+    words: bool, model: str | None, language: str | None, channel: str | None,
+    prompt: str | None, **address: Any,
 ) -> int:  # fmt: skip
     """The exit status: 1 if a file could not be transcribed. `address`: the fields of client.Address."""
     found = recordings.find(files)
@@ -90,6 +96,7 @@ def run(
         "stream": "true",
         "model": model,
         "language": language,
+        "channel": channel,
         "prompt": prompt,
         "timestamp_granularities[]": "word" if words else None,
     }

@@ -22,7 +22,8 @@ class Transcript:
 
     def add(self, event: Mapping[str, Any]) -> None:
         if event["type"] == "transcript.text.segment":
-            fields = {name: value for name, value in event.items() if name not in ("type", "speaker")}
+            unsaid = ("type",) if event["speaker"] else ("type", "speaker")
+            fields = {name: value for name, value in event.items() if name not in unsaid}
             self.segments.append({**fields, "id": int(event["id"])})
         elif event["type"] == "transcript.text.done":
             self.text, self.language = event["text"], event["language"]
@@ -80,6 +81,7 @@ def _spoken(found: Transcript) -> list[Segment]:
             segment["end"],
             segment["text"],
             words=tuple(Word(w["word"], w["start"], w["end"]) for w in segment.get("words", ())),
+            speaker=segment.get("speaker", ""),
         )
         for segment in found.segments
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ class Cue:
     start: int
     end: int
     lines: tuple[str, ...]
+    speaker: str = ""
 
 
 class Subtitles:
@@ -49,8 +51,12 @@ def as_vtt(segments: Sequence[Segment], duration_seconds: float = math.inf) -> s
 
 def as_tsv(segments: Sequence[Segment]) -> str:
     """Start, end in milliseconds and text, as the whisper command writes them: undivided segments."""
-    rows = [f"{_ms(s.start)}\t{_ms(s.end)}\t{_plain(s.text)}\n" for s in segments]
+    rows = [f"{_ms(s.start)}\t{_ms(s.end)}\t{_said(s)}\n" for s in segments]
     return "".join(["start\tend\ttext\n", *rows])
+
+
+def _said(segment: Segment) -> str:
+    return (f"{segment.speaker}: " if segment.speaker else "") + _plain(segment.text)
 
 
 def cues(segments: Sequence[Segment], duration_seconds: float = math.inf) -> list[Cue]:
@@ -62,7 +68,7 @@ def _srt(cues: Sequence[Cue]) -> str:
     """SubRip. It knows no escapes: an arrow, which would end a cue, is shortened."""
     blocks = [
         f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n"
-        + "".join(f"{line.replace('-->', '->')}\n" for line in cue.lines)
+        + "".join(f"{line.replace('-->', '->')}\n" for line in _marked(cue))
         for number, cue in enumerate(cues, start=1)
     ]
     return "\n".join(blocks)
@@ -72,16 +78,31 @@ def _vtt(cues: Sequence[Cue]) -> str:
     """WebVTT, with &, < and > as its section 4.2.2 wants them."""
     blocks = [
         f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}\n"
+        + (f"<v {_escaped(cue.speaker)}>" if cue.speaker else "")
         + "".join(f"{_escaped(line)}\n" for line in cue.lines)
         for cue in cues
     ]
     return "\n".join(["WEBVTT\n", *blocks])
 
 
+def _marked(cue: Cue) -> tuple[str, ...]:
+    """SubRip has no mark for speakers."""
+    return (f"{cue.speaker}: {cue.lines[0]}", *cue.lines[1:]) if cue.speaker else cue.lines
+
+
 _FORMS: dict[SubtitleForm, Callable[[Sequence[Cue]], str]] = {"srt": _srt, "vtt": _vtt}
 
 
 def _spaced(rough: Sequence[Cue], duration_seconds: float) -> list[Cue]:
+    """In order. Cues of one speaker do not overlap; two speakers may speak at the same time."""
+    each: dict[str, list[Cue]] = {}
+    for cue in rough:
+        each.setdefault(cue.speaker, []).append(cue)
+    apart = [_apart(cues, duration_seconds) for cues in each.values()]
+    return list(heapq.merge(*apart, key=lambda cue: cue.start))
+
+
+def _apart(rough: Sequence[Cue], duration_seconds: float) -> list[Cue]:
     """Without overlap. What would be gone too fast stays for a second, if there is room."""
     end_of_all = _ms(min(duration_seconds, 1e9))
     found: list[Cue] = []
@@ -89,7 +110,7 @@ def _spaced(rough: Sequence[Cue], duration_seconds: float) -> list[Cue]:
         following = rough[i + 1].start if i + 1 < len(rough) else end_of_all
         start = max(cue.start, found[-1].end if found else 0)
         end = max(cue.end, min(start + _ms(MIN_SECONDS), following), start + 1)
-        found.append(Cue(start, end, cue.lines))
+        found.append(Cue(start, end, cue.lines, cue.speaker))
     return found
 
 
@@ -100,7 +121,7 @@ def _divided(segment: Segment) -> Iterator[Cue]:
         part = text[first:last].strip()
         if part:
             end = first + len(text[first:last].rstrip())
-            yield Cue(_ms(clock(first)), _ms(clock(end)), lines.lines(part))
+            yield Cue(_ms(clock(first)), _ms(clock(end)), lines.lines(part), segment.speaker)
 
 
 def _spoken(segment: Segment, text: str) -> Clock:

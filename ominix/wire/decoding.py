@@ -15,6 +15,7 @@ class Decode(Struct, frozen=True, array_like=True, tag=True):
 
     max_seconds: float
     max_bytes: int
+    channel: str | None = None
 
 
 class Ready(Struct, frozen=True, array_like=True, tag=True):
@@ -22,9 +23,10 @@ class Ready(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Samples(Struct, frozen=True, array_like=True, tag=True):
-    """A block: float32 in the machine's byte order, mono, 16 kHz."""
+    """A block: float32 in the machine's byte order, 16 kHz; channels side by side if they are separate."""
 
     block: bytes
+    channels: int | None = None
 
 
 class Gap(Struct, frozen=True, array_like=True, tag=True):

@@ -71,6 +71,8 @@ class Segment(Struct, frozen=True, array_like=True, tag=True):
     no_speech_prob: float = 0.0
     words: tuple[Word, ...] = ()  # all of its text's, if the job asked for them
     language: str | None = None  # English name
+    channel: int | None = None  # of separate ones, from 0 on
+    speaker: str = ""  # that channel's name
 
 
 class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):

@@ -82,6 +82,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     cutting: Cutting = Cutting()
     helpers: dict[str, Helper] = {}  # what is wanted beside the text ("words") -> the model that does it
     subtitles: SubtitleForm | None = None  # TranscriptionDone has them, and no Segment is sent
+    channel: str | None = None  # left, right, a number from 0 on, or "separate"; None: the mix of all
     translate: bool = False  # into English; only for models that can
 
 

@@ -228,3 +228,16 @@ def test_vtt_has_its_header_and_points():
 def test_nothing_said_makes_empty_subtitles():
     assert subtitles.Subtitles("srt").text(2.0) == ""
     assert subtitles.Subtitles("vtt").text(2.0) == "WEBVTT\n"
+
+
+def test_speakers_are_marked_and_may_speak_at_the_same_time():
+    both = [
+        Segment(0, 0.0, 5.0, "Hello.", channel=0, speaker="left"),
+        Segment(1, 2.0, 3.0, "<Yes>.", channel=1, speaker="right"),
+        Segment(2, 4.0, 6.0, "Bye.", channel=0, speaker="left"),
+    ]
+    srt, vtt = subtitles.as_srt(both), subtitles.as_vtt(both)
+    assert "00:00:02,000 --> 00:00:03,000\nright: <Yes>.\n" in srt
+    assert "00:00:02.000 --> 00:00:03.000\n<v right>&lt;Yes&gt;.\n" in vtt
+    assert "00:00:05,000 --> 00:00:06,000\nleft: Bye.\n" in srt  # one speaker's do not overlap
+    assert subtitles.as_tsv(both).splitlines()[2] == "2000\t3000\tright: <Yes>."

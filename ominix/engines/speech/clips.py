@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,11 @@ _HASTE_DB = 0.5  # what a cut a second earlier must be quieter, to be worth it
 _SILENCE_DB = -80.0
 
 
+class Channel(NamedTuple):
+    number: int  # from 0 on
+    name: str
+
+
 @dataclass(frozen=True)
 class Clip:
     """A stretch of the recording; the next one begins where it ends. Times in seconds."""
@@ -35,6 +41,7 @@ class Clip:
     samples: Samples  # its speech, with a margin
     sound: tuple[float, float] | None  # where the speech begins and ends; None: nobody speaks
     samples_start: float  # the time of the first sample
+    channel: Channel | None = None  # where each is transcribed by itself
 
     @property
     def samples_end(self) -> float:
@@ -53,6 +60,11 @@ class Cutter:
         self._position = 0  # samples in clips
         self._kept = np.zeros(0, np.float32)
         self._detector = Detector()
+
+    @property
+    def position_seconds(self) -> float:
+        """Where the next clip begins."""
+        return self._time(0)
 
     def append(self, block: Samples) -> None:
         self._kept = np.concatenate([self._kept, block])

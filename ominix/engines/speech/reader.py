@@ -27,10 +27,11 @@ from concurrent.futures import Future
 
 from ominix.audio.decoder import Decoder, Decoding
 from ominix.audio.piece import Gap
+from ominix.engines.speech.channel_cutters import ChannelCutters
 from ominix.engines.speech.clips import Clip, Cutter
 from ominix.errors import OminixError
 from ominix.models.recogniser import Features, Recogniser
-from ominix.wire.jobs import Cutting
+from ominix.wire.jobs import TranscriptionJob
 
 HANGING_SECONDS = 60.0  # the thread computes the features of a clip at most between two looks at its calls
 
@@ -40,13 +41,13 @@ ReadClip = tuple[Clip, Features | None]  # no features of a clip in which nobody
 class Reader:
     """One recording, as the engine's thread sees it."""
 
-    def __init__(self, thread: ReadingThread, audio: int, cutting: Cutting, recogniser: Recogniser) -> None:
-        """`audio`, an open file, is closed when it is read or nobody wants it any more."""
+    def __init__(self, thread: ReadingThread, job: TranscriptionJob, recogniser: Recogniser) -> None:
+        """The job's open file is closed when it is read or nobody wants it any more."""
         self._thread = thread
-        self._recording = _Recording(cutting, recogniser)
+        self._recording = _Recording(job, recogniser)
         self.pending: Future[ReadClip | None] | None = None
         self.ended = False  # there is no clip any more
-        thread.post(lambda loop: self._recording.open(loop, audio))
+        thread.post(self._recording.open)
 
     @property
     def waits(self) -> bool:
@@ -151,17 +152,18 @@ _Call = Callable[[_Loop], None]
 class _Recording:
     """One recording, as the reading thread sees it: blocks in, clips out."""
 
-    def __init__(self, cutting: Cutting, recogniser: Recogniser) -> None:
+    def __init__(self, job: TranscriptionJob, recogniser: Recogniser) -> None:
+        self._job = job
         self._recogniser = recogniser
-        self._cutter = Cutter(cutting, recogniser.clip_seconds)
+        self._cutters = ChannelCutters(lambda: Cutter(job.cutting, recogniser.clip_seconds))
         self._clips: deque[Clip] = deque()
         self._ended = False  # there are no clips but these
         self.work = 0
         self._decoding: Decoding | None = None
         self._pending: Future[ReadClip | None] | None = None
 
-    def open(self, loop: _Loop, audio: int) -> None:
-        self._decoding = loop.decoder.decode(audio)
+    def open(self, loop: _Loop) -> None:
+        self._decoding = loop.decoder.decode(self._job.audio, self._job.channel)
         loop.recordings[self._decoding] = self
 
     def request(self, pending: Future[ReadClip | None]) -> None:
@@ -178,13 +180,12 @@ class _Recording:
             self._pending.set_exception(error)
             return
         if block is None:
-            self._clips.extend(self._cutter.rest())
+            self._clips.extend(self._cutters.rest())
             self._ended = True
         elif isinstance(block, Gap):
-            self._clips.extend(self._cutter.skipped(block.seconds))
+            self._clips.extend(self._cutters.skipped(block.seconds))
         else:
-            self._cutter.append(block)
-            self._clips.extend(self._cutter.ready())
+            self._clips.extend(self._cutters.append(block))
         self._answer()
 
     def _answer(self) -> None:

@@ -20,11 +20,13 @@ Knows nothing of mlx, threads, files and of what a token means.
 from __future__ import annotations
 
 import bisect
+import math
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
+from ominix.engines.speech.turns import Turns
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Answer, Draw, Features, Recogniser
 from ominix.text import joining
@@ -111,6 +113,9 @@ class Recording:
         self._whole = False  # no clip follows
         self._text = ""
         self._segments = 0
+        self._turns = Turns() if job.channel == "separate" else None
+        self._next_start = 0.0  # no clip that is added later begins earlier
+        self._done_seconds = 0.0
         self._subtitles = Subtitles(job.subtitles) if job.subtitles else None
         self._spoken: dict[str, float] = {}  # seconds by language
         self._tokens: Counter[str] = Counter()
@@ -119,7 +124,8 @@ class Recording:
         limit = self._recogniser.token_limit(clip.end - clip.start)
         part = Part(clip, self._recogniser.answer(self.job), limit)
         self._parts.append(part)
-        self._seconds = clip.end
+        self._seconds = max(self._seconds, clip.end)  # of several channels each has its own end
+        self._next_start = clip.start
         return part
 
     def end(self) -> None:
@@ -144,13 +150,27 @@ class Recording:
             part = self._parts[0]
             events += self._delta(part)
             if not part.finished or part.open_stages:
-                return events
+                break
             events += self._close(self._parts.popleft())
-        if self._whole:
+        if self._turns:
+            events += self._turned(self._turns)
+        if self.is_closed:
             events.append(self._done())
         return events
 
+    def _turned(self, turns: Turns) -> Iterator[Event]:
+        """Segments of several channels before which nothing can come any more."""
+        following = math.inf if self._whole else self._next_start
+        for delta, segment in turns.until(self._parts[0].clip.start if self._parts else following):
+            yield delta
+            if self._subtitles is None:
+                yield segment
+            else:
+                self._subtitles.add(segment)
+
     def _delta(self, part: Part) -> list[Event]:
+        if self._turns:
+            return []
         begins, new = not part.has_begun, part.next_text()
         if not new:
             return []
@@ -168,7 +188,8 @@ class Recording:
         return tuple(found)
 
     def _close(self, part: Part) -> list[Event]:
-        progress = Progress(part.clip.end, self._seconds if self._whole else None)
+        self._done_seconds = max(self._done_seconds, part.clip.end)
+        progress = Progress(self._done_seconds, self._seconds if self._whole else None)
         tokens = {"drawn": part.drawn, "audio": part.audio_tokens, "prompt": part.prompt_tokens}
         self._tokens.update(tokens)
         if not part.text or part.clip.sound is None:
@@ -178,6 +199,12 @@ class Recording:
         if part.refusal and not self._segments:
             raise part.refusal
         segments = self._segments_of(part, part.clip.sound)
+        if self._turns:
+            logprobs = self._logprobs(part) if self.job.logprobs else ()
+            for segment in segments:
+                self._turns.add(segment, logprobs)
+                logprobs = ()  # all of the part's stand with its first segment
+            return [progress]
         if self._subtitles is None:
             return [*segments, progress]
         for segment in segments:
@@ -212,6 +239,7 @@ class Recording:
             part.answer.no_speech_prob,
             tuple(Word(word.text, word.start, word.end) for word in words),
             part.answer.language,
+            *(part.clip.channel or ()),
         )
         self._segments += 1
         return segment
@@ -219,7 +247,7 @@ class Recording:
     def _done(self) -> TranscriptionDone:
         language = max(self._spoken, key=lambda name: self._spoken[name]) if self._spoken else None
         return TranscriptionDone(
-            self._text,
+            self._turns.text if self._turns else self._text,
             language,
             self._seconds,
             self._tokens["prompt"],

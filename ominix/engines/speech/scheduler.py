@@ -83,7 +83,7 @@ class Scheduler:
         prompt = self._recogniser.prompt(job)
         recording = Recording(job, self._recogniser)
         # Last: from here on the recording's descriptor is the reader's to close.
-        reader = Reader(self._reading, job.audio, job.cutting, self._recogniser)
+        reader = Reader(self._reading, job, self._recogniser)
         self._tasks[job_id] = Task(recording, reader, prompt, stages)
 
     def _open(self, name: str, helper: Helper) -> Stage:

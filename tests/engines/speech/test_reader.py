@@ -54,7 +54,7 @@ def thread():
 
 
 def reader_of(thread, path) -> Reader:
-    return Reader(thread, opened(path), Cutting(), ToyRecogniser())
+    return Reader(thread, TranscriptionJob(opened(path)), ToyRecogniser())
 
 
 def next_clip(reader, seconds=30.0):
@@ -158,7 +158,7 @@ def test_the_last_user_s_end_is_the_thread_s_and_its_children_s(recording):
 def test_an_error_of_ours_reaches_the_engine(recording):
     recogniser = ToyRecogniser()
     recogniser.features = None  # which cannot be called
-    reader = Reader(ReadingThread(), opened(recording), Cutting(), recogniser)
+    reader = Reader(ReadingThread(), TranscriptionJob(opened(recording)), recogniser)
     with pytest.raises(RuntimeError, match="the thread that reads recordings has ended"):
         next_clip(reader)
 
@@ -168,7 +168,7 @@ def test_a_thread_that_hangs_is_seen_by_the_engine(recording):
     recogniser = ToyRecogniser()
     recogniser.features = lambda samples: go_on.wait(30)
     thread = ReadingThread(hanging_seconds=0.2)
-    hung = Reader(thread, opened(recording), Cutting(), recogniser)
+    hung = Reader(thread, TranscriptionJob(opened(recording)), recogniser)
     assert next_clip(hung, seconds=5.0) is None
     reader = reader_of(thread, recording)
     with pytest.raises(RuntimeError, match="the thread that reads recordings hangs"):
