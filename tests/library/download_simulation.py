@@ -26,7 +26,7 @@ from ominix.errors import Conflict, DownloadFailed, OminixError, Unavailable
 from ominix.library.child import ChildUpdate
 from ominix.library.downloads import MAX_RUNNING, MAX_WAITING, Downloads
 from ominix.library.fetch.download import Fetch
-from ominix.library.fetch.hub import File, Listing
+from ominix.library.fetch.listing import File, Listing
 from ominix.library.folders import Folders
 from ominix.library.names import id_for
 from ominix.library.records import DownloadRecord, Records, begun

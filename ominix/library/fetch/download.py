@@ -11,6 +11,7 @@ import errno
 import json
 import logging
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -22,7 +23,8 @@ from typing import Protocol
 from ominix import lifeline, locks, logs
 from ominix.errors import DownloadFailed
 from ominix.library.fetch import wanted
-from ominix.library.fetch.hub import File, Hub, Listing
+from ominix.library.fetch.hub import Hub
+from ominix.library.fetch.listing import File, Listing
 from ominix.library.folders import Folders
 from ominix.library.records import Records
 
@@ -30,6 +32,7 @@ REPORT_SECONDS = 0.25
 LOCK_SECONDS = 0.5  # others look at the lock for an instant
 SPARE_BYTES = 64 << 20  # of the disk, to be left free
 NICENESS = 10  # answers come first
+MEMORY_BYTES = 1 << 30  # it needs a tenth
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -125,6 +128,10 @@ class Fetch:
         Raises DownloadFailed if the disk cannot hold what is to come.
         """
         sizes = [listing.files[name].size for name in names]
+        for name, size in zip(names, sizes, strict=True):
+            most = wanted.most_bytes(name)
+            if most is not None and (size or 0) > most:
+                raise _too_large(name, most)
         total = sum(size or 0 for size in sizes)
         self._done = self._folders.bytes_so_far(self._id)
         free = self._free_bytes(self._folder)
@@ -139,7 +146,7 @@ class Fetch:
         file = listing.files[name]
         target = self._folder / name
         try:
-            self._hub.fetch(file, listing.revision, target, self._advance)
+            self._hub.fetch(file, listing.revision, target, self._advance_of(file))
             with target.open("rb") as content:
                 os.fsync(content.fileno())
         except OSError as error:
@@ -147,9 +154,22 @@ class Fetch:
                 raise
             raise DownloadFailed("no_space", f"The disk is full ({_gb(self._done)} are there).") from error
 
-    def _advance(self, count: int) -> None:
-        self._done += count
-        self._report("downloading")
+    def _advance_of(self, file: File) -> Callable[[int], None]:
+        """Where the hub tells no size, its file may have none: what comes is bounded."""
+        most = wanted.most_bytes(file.name)
+        count = 0
+
+        def advance(new: int) -> None:
+            nonlocal count
+            count += new
+            if file.size is None and most is not None and count > most:
+                raise _too_large(file.name, most)
+            if file.size is None and new > 0 and self._free_bytes(self._folder) < SPARE_BYTES:
+                raise DownloadFailed("no_space", f"The disk is full ({_gb(self._done)} are there).")
+            self._done += new
+            self._report("downloading")
+
+        return advance
 
     def _drop_others(self, listing: Listing, names: list[str]) -> None:
         """Remove what earlier tries left and this commit does not need: other files, parts of others."""
@@ -172,8 +192,20 @@ class Fetch:
             self._say({"state": state, "done_bytes": self._done, "total_bytes": self._total})
 
 
+def _too_large(name: str, most: int) -> DownloadFailed:
+    return DownloadFailed("not_a_model", f"{name} has more than {most >> 20} MiB: no model's has.")
+
+
 def _gb(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
+
+
+def _limit_memory() -> None:
+    """Whatever a hub sends, the machine's memory stays the models'. (RLIMIT_DATA counts what is written to;
+    of a Mac's kernel it limits nothing.)"""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    most = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 
 def main() -> int:
@@ -182,6 +214,7 @@ def main() -> int:
     home, model_id, repo_id, *options = sys.argv[1:]
     logs.to_stderr(as_json="--log-json" in options, level=logging.WARNING)
     lifeline.end_with_stdin()
+    _limit_memory()
     try:
         Fetch(Path(home), model_id, Hub(repo_id)).run()
     except DownloadFailed as failure:
@@ -189,6 +222,13 @@ def main() -> int:
         return 1
     except locks.Held:
         say({"state": "failed", "reason": "held", "message": "Another process downloads it already."})
+        return 1
+    except OSError as error:
+        reason = "no_space" if error.errno in DISK_FULL else "disk"
+        say({"state": "failed", "reason": reason, "message": f"The models' folder: {error.strerror}."})
+        return 1
+    except MemoryError:
+        say({"state": "failed", "reason": "hub", "message": "The hub's answers take too much memory."})
         return 1
     say({"state": "ready"})
     return 0

@@ -1,24 +1,24 @@
 """The hub: what a repository holds, and one file of it, resumed and verified. For the fetching child alone.
 
-huggingface_hub finds the hub, its token and its proxies, names its errors and follows its redirects. The
-bytes are read here: its own hf_hub_download starts a broken-off file over (2.4: every call writes to a
-new temporary file), and a model's file has gigabytes. Plain HTTP, not Xet, for the same reason: what is
-there of a file is a prefix of it, and can be resumed.
+huggingface_hub finds the hub, its token and its proxies, and names its errors. The list and the bytes are
+read here, within bounds of size and time: its own hf_hub_download starts a broken-off file over (2.4: every
+call writes to a new temporary file), and a model's file has gigabytes. Plain HTTP, not Xet, for the same
+reason: what is there of a file is a prefix of it, and can be resumed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import httpx2  # huggingface_hub's own HTTP client: its errors are the ones to name
-from huggingface_hub import HfApi, constants, hf_hub_url
+from huggingface_hub import constants, hf_hub_url
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -31,43 +31,28 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
 from ominix.errors import DownloadFailed
+from ominix.library.fetch import listing
+from ominix.library.fetch.listing import DIGEST, File, Listing, NotAListing
 from ominix.library.fetch.whole import is_whole
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
 
 CHUNK_BYTES = 1 << 20
 PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0)  # between tries that got nothing; then it has failed
 PASSING = (408, 429, 500, 502, 503, 504)  # statuses that may be better next time
 ABSENT = (httpx2.ConnectError, httpx2.ConnectTimeout)
 ABSENT_TRIES = 1  # more, where nothing has been heard of a hub yet: a person waits for the sentence
-LIST_SECONDS = 20.0  # how long the list of files may take
+LIST_SECONDS = 20.0  # of silence, while the list of files is awaited
+MOST_ASKED = 1000  # files whose size the list does not tell
+MOST_REDIRECTS = 10
+PACE_SECONDS, PACE_BYTES = 60.0, 60 << 10  # a file grows by so much in each such time, or its download ends
+ERRORS = (
+    httpx2.RequestError, httpx2.InvalidURL, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled,
+)  # fmt: skip
 # Endings of what a download may need: of others nothing is asked where the list has names alone.
 MODEL_FILES = (".json", ".safetensors", ".model", ".txt", ".jinja", ".npz", ".bin")
-DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 SIZE = re.compile(r"[0-9]{1,18}")
 
 log = logging.getLogger("ominix.library")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class File:
-    """One file of a commit. `digest` is the sha256 of large files, git's hash of small ones.
-
-    Mirrors may tell less. What is not known is not checked, and a part of such a file is not resumed later.
-    """
-
-    name: str
-    size: int | None
-    digest: str  # "": not known
-    is_sha256: bool
-
-
-@dataclass(frozen=True)
-class Listing:
-    revision: str  # the commit
-    files: dict[str, File]  # those at the top of the repository, by name
 
 
 class Hub:
@@ -79,18 +64,41 @@ class Hub:
         *,
         endpoint: str | None = None,  # None: HF_ENDPOINT, or the public hub
         pauses_seconds: tuple[float, ...] = PAUSES_SECONDS,
+        list_seconds: float = 3 * LIST_SECONDS,
+        pace_seconds: float = PACE_SECONDS,
     ) -> None:
+        """`list_seconds`: for the whole list; `pace_seconds`: in which a file has to grow by PACE_BYTES."""
         self.repo_id = repo_id
         self._endpoint = endpoint or constants.ENDPOINT
         self._pauses_seconds = pauses_seconds
+        self._list_seconds = list_seconds
+        self._pace_seconds = pace_seconds
 
     def listing(self) -> Listing:
-        api = HfApi(endpoint=self._endpoint)
-        info = self._persist(lambda: api.model_info(self.repo_id, files_metadata=True, timeout=LIST_SECONDS))
-        top = [s for s in info.siblings or [] if "/" not in s.rfilename]
-        revision = info.sha or "main"
-        files = {s.rfilename: _file(s) or self._described(s.rfilename, revision) for s in top}
-        return Listing(revision, files)
+        revision, files = self._persist(self._listed)
+        unknown = [name for name, file in files.items() if file is None and name.endswith(MODEL_FILES)]
+        if len(unknown) > MOST_ASKED:
+            raise DownloadFailed(
+                "hub", f"The hub's list of '{self.repo_id}' has no sizes, and too many files to ask for each."
+            )
+        known = {name: file or self._described(name, revision) for name, file in files.items()}
+        return Listing(revision, known)
+
+    def _listed(self) -> tuple[str, dict[str, File | None]]:
+        url = f"{self._endpoint}/api/models/{self.repo_id}?blobs=true"
+        end = time.monotonic() + self._list_seconds
+        data = bytearray()
+        with opened(url, build_hf_headers(), LIST_SECONDS) as response:
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > listing.MOST_BYTES or time.monotonic() > end:
+                    raise DownloadFailed("hub", f"The hub's list of '{self.repo_id}' does not end.")
+        try:
+            return listing.parse(bytes(data))
+        except NotAListing as error:
+            raise DownloadFailed(
+                "hub", f"The hub's list of '{self.repo_id}' cannot be understood: {error}."
+            ) from None
 
     def _described(self, name: str, revision: str) -> File:
         """A file that the list only names, as far as its headers tell."""
@@ -138,18 +146,18 @@ class Hub:
                 return
             headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={have}-"}
             timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-            with get_session().stream("GET", url, headers=headers, timeout=timeout) as response:
-                hf_raise_for_status(response)
+            with opened(url, headers, timeout) as response:
+                pace = Pace(self._pace_seconds)
                 if response.status_code != 206:  # the range was not heeded
                     out.truncate(0)
                     progress(-have)
                 for chunk in response.iter_raw():
                     out.write(chunk)
                     progress(len(chunk))
-                    if (
-                        file.size is not None and out.tell() > file.size
-                    ):  # more than the hub promised: never fill the disk with it
-                        break
+                    if not pace.keeps_up(len(chunk)):
+                        raise DownloadFailed("hub", f"The hub sends {file.name} too slowly; try again later.")
+                    if file.size is not None and out.tell() > file.size:
+                        break  # more than the hub promised: never fill the disk with it
         if file.size is not None and partial.stat().st_size < file.size:
             raise httpx2.RemoteProtocolError(f"{file.name} ended early")
 
@@ -160,7 +168,7 @@ class Hub:
             before = _size(growing)
             try:
                 return action()
-            except (httpx2.TransportError, HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
+            except ERRORS as error:
                 failures = 1 if _size(growing) > before else failures + 1
                 is_absent = isinstance(error, ABSENT) and growing is None
                 pauses = self._pauses_seconds[: ABSENT_TRIES if is_absent else None]
@@ -188,6 +196,9 @@ class Hub:
             return DownloadFailed(
                 "hub", f"The hub answers {_status(error)} for '{self.repo_id}'; try again later."
             )
+        if not isinstance(error, httpx2.TransportError):
+            what = type(error).__name__
+            return DownloadFailed("hub", f"The hub's answers for '{self.repo_id}' lead nowhere ({what}).")
         return DownloadFailed(
             "offline",
             f"The hub at {self._endpoint} cannot be reached ({type(error).__name__}). Behind a proxy set "
@@ -196,21 +207,59 @@ class Hub:
         )
 
 
+@contextlib.contextmanager
+def opened(url: str, headers: Mapping[str, str], timeout_seconds: float) -> Iterator[httpx2.Response]:
+    """An answer whose body is still to be read.
+
+    Redirects are followed here, and the bodies of errors not read: httpx and huggingface_hub would read them
+    whole, however long they are. httpx keeps the token from other hosts. Raises ERRORS.
+    """
+    client = get_session()
+    request: httpx2.Request | None = client.build_request(
+        "GET", url, headers=dict(headers), timeout=timeout_seconds
+    )
+    for _ in range(MOST_REDIRECTS):
+        assert request
+        response = client.send(request, stream=True, follow_redirects=False)
+        with contextlib.closing(response):
+            request = response.next_request
+            if request is None:
+                _raise_for_status(response)
+                yield response
+                return
+    raise httpx2.TooManyRedirects("too many redirects")
+
+
+def _raise_for_status(response: httpx2.Response) -> None:
+    if not response.is_success:
+        kept = {k: v for k, v in response.headers.items() if k.startswith("x-error-")}
+        hf_raise_for_status(httpx2.Response(response.status_code, headers=kept, request=response.request))
+        raise httpx2.RequestError(f"HTTP {response.status_code}", request=response.request)
+
+
+class Pace:
+    """Whether a body comes fast enough to end some day."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._since, self._bytes = time.monotonic(), 0
+
+    def keeps_up(self, count: int) -> bool:
+        self._bytes += count
+        now = time.monotonic()
+        if now - self._since < self._seconds:
+            return True
+        enough = self._bytes >= PACE_BYTES
+        self._since, self._bytes = now, 0
+        return enough
+
+
 def _status(error: Exception) -> int:
     return error.response.status_code if isinstance(error, HfHubHTTPError) else 0
 
 
 def _may_pass(error: Exception) -> bool:
     return isinstance(error, httpx2.TransportError) or _status(error) in PASSING
-
-
-def _file(sibling: RepoSibling) -> File | None:
-    """None where the list has names alone."""
-    if sibling.lfs is not None:
-        return File(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, is_sha256=True)
-    if sibling.size is None:
-        return None
-    return File(sibling.rfilename, sibling.size, sibling.blob_id or "", is_sha256=False)
 
 
 def _file_of_headers(name: str, answers: Sequence[Mapping[str, str]]) -> File:

@@ -15,8 +15,17 @@ from ominix.families.table import KNOWN
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
+MOST_CONFIG_BYTES = 4 << 20
+MOST_SETTINGS_BYTES = 64 << 20  # a tokenizer, an index
 # Keys of config.json that name Python files beside it.
 CODE_KEYS = ("auto_map", "model_file")
+
+
+def most_bytes(name: str) -> int | None:
+    """What a file of this name may have; None for weights, which the disk bounds."""
+    if name.endswith((".safetensors", ".npz", ".bin")):
+        return None
+    return MOST_CONFIG_BYTES if name == CONFIG else MOST_SETTINGS_BYTES
 
 
 def rules(config: bytes) -> FileRules:
