@@ -85,7 +85,7 @@ class Catalog:
         lookup = self._lookup()
         model = lookup.exact(printable(name))
         if model is None:
-            raise self._downloading(name) or lookup.absent(name)
+            raise self._downloading(name) or lookup.unknown(name)
         return model
 
     def _lookup(self) -> Lookup:

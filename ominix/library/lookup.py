@@ -82,6 +82,12 @@ class Lookup:
             default=None,
         )
 
+    def unknown(self, name: str) -> ModelNotFound:
+        """For what needs an exact name: nobody wants to download what he deletes."""
+        return ModelNotFound(
+            f"The model '{name}' does not exist here.{self._close(name, '')} {self._here('')}", param="model"
+        )
+
     def absent(self, name: str, ability: str = "") -> ModelNotFound:
         meant = self._aliases.get(name, name)
         reason = (
@@ -124,7 +130,9 @@ class Lookup:
 
     def _here(self, ability: str) -> str:
         ids = [model.id for model in self._able(ability)]
-        there = ", ".join(ids[:MAX_NAMED]) or "none"
+        pulls = RECOMMENDED.get(ability, ())[:1]
+        none = f"none; 'ominix pull {pulls[0]}' downloads one" if pulls else "none"
+        there = ", ".join(ids[:MAX_NAMED]) or none
         if len(ids) > MAX_NAMED:
             there += f" and {len(ids) - MAX_NAMED:,} more"
         task = TASKS.get(ability)

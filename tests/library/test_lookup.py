@@ -117,7 +117,11 @@ def test_an_operator_s_alias_comes_before_a_kind():
         ("SmolLM-135M-Instruct", "chat", "Did you mean 'SmolLM2-135M-Instruct'?"),
         ("qwen3-0.6", "chat", "Did you mean 'qwen3-0.6b'? ('ominix pull' downloads it)"),
         ("gpt-9", "chat", "does not exist here. Models here for chat: SmolLM2-135M-Instruct. GET"),
-        ("gpt-9", "transcribe", "does not exist here. Models here for speech: none. tiny-asr, for trying"),
+        (
+            "gpt-9",
+            "transcribe",
+            "here. Models here for speech: none; 'ominix pull qwen3-asr' downloads one. tiny-asr, for trying",
+        ),
         ("gpt-9", "", "does not exist here. Models here: SmolLM2-135M-Instruct, a. GET"),
     ],
 )
@@ -126,3 +130,10 @@ def test_what_is_said_where_a_name_means_nothing(name, ability, said):
     error = there.absent(name, ability)
     assert said in error.message
     assert error.param == "model"
+
+
+def test_nobody_is_told_to_download_what_he_deletes():
+    said = lookup(chat("llama")).unknown("a/none").message
+    assert "The model 'a/none' does not exist here. Models here: llama." in said
+    assert "ominix pull a/none" not in said
+    assert "'ominix pull qwen3-0.6b' downloads one" in lookup().absent("gpt-9", "chat").message
