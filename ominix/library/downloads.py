@@ -27,7 +27,7 @@ from ominix.library.records import DownloadRecord, Records, begun
 from ominix.library.removal import DOWNLOADING
 
 # Why a download may have failed, as words for programs (schemas/download.json).
-REASONS = ("not_found", "gated", "offline", "hub", "no_space", "corrupt", "incomplete", "not_a_model",
+REASONS = ("not_found", "gated", "offline", "hub", "no_space", "disk", "corrupt", "incomplete", "not_a_model",
            "remote_code", "exists", "held", "internal")  # fmt: skip
 NOT_SAID = "OMINIX_HOME/config.json does not say why. Ask for the download again."
 MAX_RUNNING = 2  # more only share the line
