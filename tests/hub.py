@@ -122,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._list("/".join(parts[2:4]))
         if parts[0] == "cdn":
             return self._send(self._find("/".join(parts[1:3])), parts[3])
+        if len(parts) < 5:
+            return self._refuse(404)
         return self._resolve("/".join(parts[:2]), parts[3], parts[4], token)
 
     def _find(self, repo_id: str) -> Repo | None:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import platform
-import shutil
 import subprocess
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 
 from ominix import python_child
-from ominix.cli.client import Client
+from ominix.cli import checks, terminal
 from ominix.cli.flags import Flags
-from ominix.library.catalog import EMBEDDED, Catalog
-from ominix.server.hosts import http_address
+from ominix.cli.search import hub_endpoint
 
 PROBE_SECONDS = 120.0
 PACKAGES = ("mlx", "mlx-lm", "falcon", "waitress", "soundfile", "av", "soxr", "huggingface_hub")
@@ -28,18 +25,17 @@ EXAMPLES = """
 
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     Flags(parser, environ).address()
+    parser.set_defaults(endpoint=hub_endpoint(environ))
 
 
-def run(*, home: Path, host: str, port: int) -> int:
+def run(*, home: Path, host: str, port: int, endpoint: str) -> int:
     """The exit status: 1 if mlx cannot compute here."""
     versions = ", ".join(f"{name} {_version(name)}" for name in PACKAGES)
     print(f"ominix {_version('ominix')} on Python {platform.python_version()}, {platform.platform()}")
     print(f"packages: {versions}")
     healthy = _backend()
-    _home(home)
-    address = http_address(host, port)
-    with contextlib.closing(Client(address)) as client:
-        print(f"server: {'none' if client.absence() else 'answers'} at {address}")
+    for line in (*checks.models(home), checks.hub(endpoint), checks.server(host, port)):
+        terminal.say(line)
     return 0 if healthy else 1
 
 
@@ -72,16 +68,3 @@ def _backend() -> bool:
     if facts["advice"]:
         print(f"  slow: {facts['advice']}")
     return True
-
-
-def _home(home: Path) -> None:
-    models = Catalog(home / "models", embedded=EMBEDDED).models()
-    print(f"home: {home}, {len(models)} models")
-    for model in models:
-        print(f"  {model.id}: {model.task}, {model.size_bytes / 1e9:.2f} GB" + _trouble(model.trouble))
-    folder = next((p for p in (home, *home.parents) if p.exists()), home)
-    print(f"disk: {shutil.disk_usage(folder).free / 1e9:.0f} GB free")
-
-
-def _trouble(text: str | None) -> str:
-    return f", cannot be served: {text}" if text else ""

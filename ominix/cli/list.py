@@ -37,8 +37,8 @@ def run(*, home: Path, aliases: Sequence[tuple[str, str]]) -> int:
     table.show(HEAD, rows)
     if not any(model.engine and model.origin != BUILT_IN for model in models):
         terminal.say(
-            "\nThe built-in models are for trying things out. A real one for speech: 'ominix pull "
-            f"{recommended('transcribe')}'; 'ominix models' lists others."
+            "\nThe built-in models are for trying things out. A real one for speech:\n"
+            f"'ominix pull {recommended('transcribe')}'; 'ominix models' lists others."
         )
     return 0
 

@@ -48,6 +48,8 @@ def _row(name: str, family: Family, catalog: Catalog) -> tuple[str, ...]:
 
 
 def _languages(family: Family) -> str:
+    if "transcribe" not in family.abilities:
+        return "-"
     if len(family.languages) > 1:
         return str(len(family.languages))
     return next(iter(family.languages), "many")

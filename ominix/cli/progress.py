@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shutil
 import sys
 import threading
 import time
@@ -50,8 +51,9 @@ class Spinner:
             return
         with contextlib.suppress(OSError, ValueError):  # the terminal has gone
             for mark in itertools.cycle("|/-\\"):
+                text = self._text[: shutil.get_terminal_size().columns - len("| ... (12345 s)")]
                 seconds = time.monotonic() - begun
-                sys.stderr.write(f"{CLEAR_LINE}{mark} {self._text} ({seconds:.0f} s)")
+                sys.stderr.write(f"{CLEAR_LINE}{mark} {text} ({seconds:.0f} s)")
                 sys.stderr.flush()
                 if self._over.wait(TURN_SECONDS):
                     break
@@ -97,15 +99,24 @@ class AudioBar(BytesBar):
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
-        self._begun = time.monotonic()
+        self._first: tuple[float, float] | None = None  # when the first news came, and how much was done
 
     def _format(self, done: float, total: float | None) -> str:
-        speed = done / max(time.monotonic() - self._begun, 1e-3)
-        pace = f"{speed:.1f}x real time"
+        pace = self._pace(done, total)
         if not total:
-            return f"{{desc}}: {_clock(done)}, {pace}"
-        left = f", {_clock((total - done) / speed)} left" if speed and done < total else ""
-        return f"{{desc}}: {{percentage:3.0f}}%|{{bar}}| {_clock(done)}/{_clock(total)}, {pace}{left}"
+            return f"{{desc}}: {_clock(done)}{pace}"
+        return f"{{desc}}: {{percentage:3.0f}}%|{{bar}}| {_clock(done)}/{_clock(total)}{pace}"
+
+    def _pace(self, done: float, total: float | None) -> str:
+        """Since the first news: the time that the model took to load does not count."""
+        now = time.monotonic()
+        self._first = self._first or (now, done)
+        begun, before = self._first
+        if done <= before:
+            return ""
+        speed = (done - before) / max(now - begun, 1e-3)
+        left = f", {_clock((total - done) / speed)} left" if total and done < total else ""
+        return f", {speed:.1f}x real time{left}"
 
     def _stays(self, done: float, total: float | None) -> bool:
         return False  # the text, or the name of its file, takes its place

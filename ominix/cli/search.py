@@ -28,12 +28,16 @@ EXAMPLES = """
 """
 
 
+def hub_endpoint(environ: Mapping[str, str]) -> str:
+    return (environ.get("HF_ENDPOINT") or PUBLIC_HUB).rstrip("/")
+
+
 def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
     parser.add_argument("words", nargs="+", metavar="WORD", help="parts of the name")
     parser.add_argument("--task", choices=tuple(TASKS), help="default: any")
     parser.add_argument("--limit", type=int, default=20, metavar="COUNT", help="the longest list; default 20")
     offline = environ.get("HF_HUB_OFFLINE", "").lower() in ("1", "true", "yes", "on")
-    parser.set_defaults(endpoint=environ.get("HF_ENDPOINT") or PUBLIC_HUB, is_offline=offline)
+    parser.set_defaults(endpoint=hub_endpoint(environ), is_offline=offline)
 
 
 def run(
@@ -55,7 +59,7 @@ def run(
         if is_offline:
             raise ServerError("HF_HUB_OFFLINE is set, so the hub is not asked; see 'ominix models'")
         with Spinner("searching"):
-            found = _found(endpoint.rstrip("/"), query)
+            found = _found(endpoint, query)
     except ServerError as error:
         terminal.complain(error.message)
         return 1

@@ -188,11 +188,11 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
     return Pool(
         jobs_per_worker=config.jobs_per_worker,
         stall_seconds=config.stall_seconds,
-        limit_bytes=int(_machine_bytes() * WORKER_SHARE),
+        limit_bytes=int(machine_bytes() * WORKER_SHARE),
         cpu=config.cpu,
         log_json=config.log_json,
         residency=Residency(
-            memory_bytes=config.memory_bytes or int(_machine_bytes() * MODELS_SHARE),
+            memory_bytes=config.memory_bytes or int(machine_bytes() * MODELS_SHARE),
             keep_alive_seconds=config.keep_alive_seconds,
             pinned=frozenset(_id(name, catalog) for name in config.pinned),
         ),
@@ -245,7 +245,7 @@ def _id(name: str, catalog: Catalog) -> str:
         return catalog.repository(name).rpartition("/")[2]
 
 
-def _machine_bytes() -> int:
+def machine_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 

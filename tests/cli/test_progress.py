@@ -38,7 +38,7 @@ def test_a_recording_shows_times_speed_and_what_is_left_and_then_makes_room():
         bar.show(61.5, None)
         time.sleep(0.2)  # tqdm draws ten times a second
         bar.show(3690.0, 4920.0)
-    assert "a.wav: 1:01, " in shown[0]
+    assert "a.wav: 1:01" in shown[0]
     drawn = shown[0].rsplit("a.wav:", 1)[1]
     assert drawn.startswith("  75%|") and "1:01:30/1:22:00, " in drawn
     assert "x real time, 0:00 left" in drawn

@@ -260,7 +260,8 @@ def test_doctor_names_backend_and_packages(tmp_path):
     done = subprocess.run(argv, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "GFLOP/s" in done.stdout
-    assert "server: none at http://127.0.0.1:9" in done.stdout
+    assert "server: none at http://127.0.0.1:9; the port " in done.stdout
+    assert "hub: " in done.stdout and "missing: a model for speech: 'ominix pull " in done.stdout
 
 
 @pytest.mark.slow
