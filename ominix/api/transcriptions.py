@@ -88,6 +88,8 @@ class Transcriptions:
 
     def _answer(self, resp: Response, fields: JsonObject, found: Transcript) -> None:
         response_format = fields["response_format"]
+        if found.done.notice:
+            resp.set_header("X-Ominix-Notice", found.done.notice)
         if response_format in TEXTS:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = TEXTS[response_format](found.done).encode()
@@ -196,7 +198,7 @@ def collected(events: Iterable[Event]) -> Transcript:
 
 def as_json(transcript: Transcript, *, logprobs: bool) -> dict[str, Any]:
     """The `transcription` object."""
-    body = {"text": transcript.done.text, "usage": _usage(transcript)}
+    body = {"text": transcript.done.text, "usage": _usage(transcript), **_notice(transcript.done)}
     return {**body, "logprobs": list(map(_logprob, transcript.logprobs))} if logprobs else body
 
 
@@ -210,10 +212,15 @@ def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str,
         "text": done.text,
         "segments": [{**_segment(s), **_speaker(s)} for s in transcript.segments],
         "usage": _usage(transcript),
+        **_notice(done),
     }
     if not words:
         return body
     return {**body, "words": [{**_word(w), **_speaker(s)} for s in transcript.segments for w in s.words]}
+
+
+def _notice(done: TranscriptionDone) -> dict[str, str]:
+    return {"notice": done.notice} if done.notice else {}
 
 
 def _plain_text(done: TranscriptionDone) -> str:
@@ -246,7 +253,7 @@ def stream_event(event: Event, sent: Sequence[TokenLogprob] = ()) -> dict[str, A
         facts = {"language": event.language or "", "duration": event.duration_seconds}
         logprobs = {"logprobs": list(map(_logprob, sent))} if sent else {}
         done = {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
-        return {**done, **logprobs}
+        return {**done, **logprobs, **_notice(event)}
     return None
 
 

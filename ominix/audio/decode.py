@@ -5,6 +5,7 @@ Knows nothing about models, jobs or HTTP. What kind of file it is the bytes say,
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from io import FileIO
@@ -15,6 +16,7 @@ from ominix.audio import channels, libav, pcm, resample, sniff
 from ominix.audio.channels import Choice
 from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import too_long, unreadable
+from ominix.errors import JobRefused
 
 _RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
 _MAX_CHANNELS = 32
@@ -40,8 +42,8 @@ def blocks(
     out. Where nothing can be read from some place on, the file is refused, not shortened.
 
     Raises JobRefused (param "file") while it is iterated, at any block: code "audio_too_long"
-    beyond one of the bounds, else "invalid_audio_format"; with param "channel" for one that is not
-    there. Raises OSError if the file cannot be read.
+    after all that is within the bounds, else "invalid_audio_format"; with param "channel" for one that is
+    not there. Raises OSError if the file cannot be read.
     """
     try:
         file = FileIO(descriptor)
@@ -53,11 +55,14 @@ def blocks(
 
 def _blocks(file: FileIO, max_seconds: float, max_bytes: int, choice: Choice) -> Iterator[Samples | Gap]:
     with file:
-        pieces = _bounded(_pieces(file), max_seconds, max_bytes)
+        bounds = _Bounds(max_seconds, max_bytes)
         empty = True
+        pieces = bounds.within(_pieces(file))
         for block in resample.blocks(resample.resampled(_chosen(pieces, choice))):
             empty = empty and isinstance(block, Gap)
             yield block
+        if bounds.exceeded:
+            raise bounds.exceeded
         if empty:
             raise unreadable("has 0 samples of audio")
 
@@ -68,18 +73,39 @@ def _pieces(file: FileIO) -> Iterator[Piece | Gap]:
     return libav.pieces(file, kind) if sound is None else pcm.pieces(sound)
 
 
-def _bounded(pieces: Iterable[Piece | Gap], max_seconds: float, max_bytes: int) -> Iterator[Piece | Gap]:
-    seconds, size = 0.0, 0
-    for piece in pieces:
-        seconds += piece.seconds
-        if isinstance(piece, Piece):
-            _check(piece)
-            size += piece.samples.nbytes
-        if seconds > max_seconds:
-            raise too_long(f"has more than the {max_seconds:g} seconds of audio that are allowed")
-        if size > max_bytes:
-            raise too_long(f"unpacks to more than the {max_bytes} bytes of samples that are allowed")
-        yield piece
+class _Bounds:
+    """What is within the bounds is heard, before the refusal of the rest."""
+
+    def __init__(self, max_seconds: float, max_bytes: int) -> None:
+        self._max_seconds = max_seconds
+        self._max_bytes = max_bytes
+        self.exceeded: JobRefused | None = None
+
+    def within(self, pieces: Iterable[Piece | Gap]) -> Iterator[Piece | Gap]:
+        seconds, size = 0.0, 0
+        for piece in pieces:
+            seconds += piece.seconds
+            if isinstance(piece, Piece):
+                _check(piece)
+                size += piece.samples.nbytes
+            if seconds > self._max_seconds:
+                why = f"has more than the {self._max_seconds:g} seconds of audio that are allowed"
+                self.exceeded = too_long(why)
+                left_seconds = piece.seconds - (seconds - self._max_seconds)
+                if left_seconds > 0:
+                    yield _beginning(piece, left_seconds)
+                return
+            if size > self._max_bytes:
+                why = f"unpacks to more than the {self._max_bytes} bytes of samples that are allowed"
+                self.exceeded = too_long(why)
+                return
+            yield piece
+
+
+def _beginning(piece: Piece | Gap, seconds: float) -> Piece | Gap:
+    if isinstance(piece, Gap):
+        return Gap(seconds)
+    return piece._replace(samples=piece.samples[: math.ceil(seconds * piece.sample_rate_hz)])
 
 
 def _check(piece: Piece) -> None:

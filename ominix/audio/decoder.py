@@ -112,10 +112,12 @@ class Decoder:
         *,
         start: Callable[[], ChildProcess] = ChildProcess,
         silence_seconds: float = SILENCE_SECONDS,
+        max_seconds: float = MAX_AUDIO_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """The first child is started here, so that it is ready when a file comes."""
         self._silence_seconds = silence_seconds
+        self._max_seconds = max_seconds
         self._clock = clock
         self._children = Children(start, clock)
         self._waiting: deque[Decoding] = deque()
@@ -189,7 +191,7 @@ class Decoder:
 
     def _begin(self, decoding: Decoding, child: ChildProcess) -> None:
         try:
-            command = wire.Decode(MAX_AUDIO_SECONDS, MAX_AUDIO_BYTES, decoding.channel)
+            command = wire.Decode(self._max_seconds, MAX_AUDIO_BYTES, decoding.channel)
             child.decode(command, decoding.descriptor)
         except OSError:  # it has died idle, without this file
             child.end()

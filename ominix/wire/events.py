@@ -85,6 +85,7 @@ class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):
     audio_tokens: int = 0
     completion_tokens: int = 0
     subtitles: str | None = None  # the file in the form that the job asks for
+    notice: str | None = None  # what the person has to know: the recording is longer than what was heard
 
 
 class Refused(Struct, frozen=True, array_like=True, tag=True):

@@ -16,6 +16,7 @@ recording a clip or two are held.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import queue
 import threading
@@ -29,11 +30,13 @@ from ominix.audio.decoder import Decoder, Decoding
 from ominix.audio.piece import Gap
 from ominix.engines.speech.channel_cutters import ChannelCutters
 from ominix.engines.speech.clips import Clip, Cutter
-from ominix.errors import OminixError
+from ominix.errors import JobRefused, OminixError
 from ominix.models.recogniser import Features, Recogniser
 from ominix.wire.jobs import TranscriptionJob
 
 HANGING_SECONDS = 60.0  # the thread computes the features of a clip at most between two looks at its calls
+
+log = logging.getLogger("ominix.speech")
 
 ReadClip = tuple[Clip, Features | None]  # no features of a clip in which nobody speaks
 
@@ -58,6 +61,11 @@ class Reader:
     def work(self) -> int:
         """Blocks and clips so far: it grows as long as the file is being decoded."""
         return self._recording.work
+
+    @property
+    def notice(self) -> str | None:
+        """Once it has ended: what the person has to know of the end."""
+        return self._recording.notice
 
     def request(self) -> None:
         """Have the next clip decoded, unless one is being decoded."""
@@ -159,6 +167,8 @@ class _Recording:
         self._clips: deque[Clip] = deque()
         self._ended = False  # there are no clips but these
         self.work = 0
+        self.notice: str | None = None  # what the person has to know of the end
+        self._has_heard = False
         self._decoding: Decoding | None = None
         self._pending: Future[ReadClip | None] | None = None
 
@@ -177,8 +187,12 @@ class _Recording:
         try:
             block = self._decoding.next()
         except OminixError as error:
-            self._pending.set_exception(error)
-            return
+            if not (isinstance(error, JobRefused) and error.code == "audio_too_long" and self._has_heard):
+                self._pending.set_exception(error)
+                return
+            block, self.notice = None, f"Only the beginning was heard: {error.message}."
+            log.warning("a recording was cut: %s", error.message)
+        self._has_heard = True
         if block is None:
             self._clips.extend(self._cutters.rest())
             self._ended = True

@@ -111,6 +111,7 @@ class Recording:
         self._started = False
         self._seconds = 0.0  # added so far
         self._whole = False  # no clip follows
+        self._notice: str | None = None
         self._text = ""
         self._segments = 0
         self._turns = Turns() if job.channel == "separate" else None
@@ -128,8 +129,9 @@ class Recording:
         self._next_start = clip.start
         return part
 
-    def end(self) -> None:
-        """No clip follows."""
+    def end(self, notice: str | None = None) -> None:
+        """No clip follows. `notice`: that there is more in the file, and why it was not heard."""
+        self._notice = notice
         self._whole = True
 
     @property
@@ -254,4 +256,5 @@ class Recording:
             self._tokens["audio"],
             self._tokens["drawn"],
             self._subtitles.text(self._seconds) if self._subtitles else None,
+            self._notice,
         )

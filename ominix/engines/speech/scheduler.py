@@ -142,7 +142,7 @@ class Scheduler:
                     part.features = features
                 self._stage(task, part, has_text=False)
         if task.reader.ended:
-            task.recording.end()
+            task.recording.end(task.reader.notice)
         elif len(task.waiting) < _AHEAD:
             task.reader.request()
 

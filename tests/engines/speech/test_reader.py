@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from ominix.audio.decoder import Decoder
 from ominix.engines.speech.reader import Reader, ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import InferenceFailed, JobRefused
-from ominix.wire.events import Failed
+from ominix.wire.events import Failed, Segment, TranscriptionDone
 from ominix.wire.jobs import Cutting, TranscriptionJob
 
 pytestmark = pytest.mark.slow
@@ -210,3 +211,18 @@ def test_without_a_child_jobs_fail_and_the_engine_goes_on(recording):
     assert number == 1
     assert isinstance(failed, Failed)
     assert "Resource temporarily unavailable" in failed.message
+
+
+def test_what_was_heard_within_the_bound_is_not_lost(recording, wanted):
+    """The rest is told in a notice, not answered with a refusal of everything."""
+    thread = ReadingThread(partial(Decoder, max_seconds=20.0))
+    scheduler = Scheduler(ToyRecogniser(), 2, {}, thread)
+    scheduler.admit(1, TranscriptionJob(opened(recording)))
+    events = []
+    while not scheduler.idle:
+        events += [event for _, event in scheduler.step()]
+    done = events[-1]
+    assert isinstance(done, TranscriptionDone)
+    assert done.duration_seconds == pytest.approx(20.0, abs=0.02)
+    assert "more than the 20 seconds of audio" in done.notice
+    assert any(isinstance(event, Segment) for event in events)
