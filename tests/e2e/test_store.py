@@ -130,7 +130,7 @@ def test_load_and_unload_by_hand(hub, server):
     wait_for(server, "broken", "ready")
     status, _, model = server.request("POST", "/v1/models/tiny/load")
     assert (status, model["loaded"]) == (200, True)
-    (worker,) = server.workers()
+    worker, *_ = server.workers()
     status, _, model = server.request("POST", "/v1/models/a/tiny/unload")
     assert (status, model["loaded"]) == (200, False)
     assert not worker.is_running()

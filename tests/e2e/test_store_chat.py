@@ -23,9 +23,10 @@ def test_a_downloaded_chat_model_answers_its_first_request(hub, serve, tmp_path)
     status, _, answer = server.chat("What is the capital of France?", model="tiny", timeout=60)
     assert (status, answer["choices"][0]["message"]["content"]) == (200, "Paris")
     assert model()["loaded"]
-    (worker,) = server.workers()
+    worker, *children = server.workers()
     assert server.request("DELETE", "/v1/models/tiny")[0] == 409
     assert server.request("POST", "/v1/models/tiny/unload")[0] == 200
     assert not worker.is_running()
+    assert eventually(lambda: not any(child.is_running() for child in children))
     assert server.request("DELETE", "/v1/models/tiny")[0] == 200
     assert not (server.home / "models" / "tiny").exists()

@@ -27,8 +27,8 @@ class Prompt:
     opens_reasoning: bool  # the template has written the tag already
 
 
-def prompt(model: TextModel, job: ChatJob) -> Prompt:
-    """Raises JobRefused for messages the template refuses or that do not fit."""
+def check(model: TextModel, job: ChatJob) -> None:
+    """Raises JobRefused for what is wrong whatever the messages are."""
     if not model.has_template:
         raise JobRefused(
             f"{model.name} has no chat template: it continues text but does not chat",
@@ -36,6 +36,10 @@ def prompt(model: TextModel, job: ChatJob) -> Prompt:
             code="unsupported_value",
         )
     _check_parameters(model, job)
+
+
+def prompt(model: TextModel, job: ChatJob) -> Prompt:
+    """Raises JobRefused for messages the template refuses or that do not fit."""
     tokens = _rendered(model, job, template_messages(job.messages))
     if not tokens:
         raise JobRefused("the messages make an empty prompt", param="messages")

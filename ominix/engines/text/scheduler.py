@@ -71,6 +71,11 @@ class Scheduler:
         """Ids of the sequences in prefill and decode."""
         return self._running.keys()
 
+    @property
+    def runs(self) -> bool:
+        """Somebody waits for the next step, not for others to come."""
+        return bool(self._running or self._leaving)
+
     def add(
         self, sequence: Sequence, saved_tokens: int, now: float, forks: Collection[Sequence] = ()
     ) -> None:

@@ -1,7 +1,8 @@
 """The text engine: chat jobs in, their events out.
 
-A job becomes one sequence for each of its choices; the scheduler plans their steps, the executor runs them,
-and the tokens that come back become events here. Between the two stands the clock: the engine measures the
+A job's prompt is made on a thread of its own (preparation). Then the job becomes one sequence for each of its
+choices; the scheduler plans their steps, the executor runs them, and the tokens that come back become events
+here. Between the two stands the clock: the engine measures the
 steps, in seconds, and waits when the plan says so. Knows nothing of pipes or HTTP. Not thread-safe; the
 worker's main thread owns it.
 """
@@ -9,6 +10,7 @@ worker's main thread owns it.
 from __future__ import annotations
 
 import itertools
+import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -27,14 +29,18 @@ from ominix.engines.text import prompts, sampling, text_model
 from ominix.engines.text.answers import AnswerParser, Choice
 from ominix.engines.text.executor import Executor
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
+from ominix.engines.text.preparation import Preparation, Prepared
 from ominix.engines.text.prompts import Prompt
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_model import TextModel
-from ominix.errors import JobRefused, Unavailable
-from ominix.wire.events import ChatDone, Event, Finished, Started
+from ominix.errors import InferenceFailed, JobRefused, Unavailable
+from ominix.wire.events import ChatDone, Event, Failed, Finished, Refused, Started
 from ominix.wire.jobs import ChatJob, Job
 
+PREPARATION_SECONDS = 0.05  # how long a step waits for a prompt when nothing else runs
 LEAST_CONTEXT = 256  # tokens; a model with memory for fewer is of no use
+
+log = logging.getLogger("ominix.chat")
 
 Clock = Callable[[], float]  # seconds, from any beginning
 
@@ -76,6 +82,7 @@ class TextEngine:
         self._blas_threads = blas_threads
         self._clock = clock
         self._sleep = sleep
+        self._preparation = Preparation(self._prepared)
         self._ids = itertools.count()
         self._jobs: dict[int, RunningJob] = {}
         self._by_sequence: dict[int, RunningJob] = {}
@@ -83,13 +90,35 @@ class TextEngine:
 
     @property
     def idle(self) -> bool:
-        return self._scheduler.idle
+        return self._scheduler.idle and self._preparation.idle
 
     def admit(self, job_id: int, job: Job) -> None:
         if not isinstance(job, ChatJob):
             raise JobRefused(f"{self._model.name} is a chat model", param="model", code="unsupported_value")
+        prompts.check(self._model, job)
+        self._preparation.submit(job_id, job)
+
+    def _prepared(self, job: ChatJob) -> Prepared:
+        """On the thread of the preparation."""
         prompt = prompts.prompt(self._model, job)
-        first, *forks = self._sequences(job, prompt)
+        boundaries: tuple[int, ...] = ()
+        if self._executor.needs_boundaries(len(prompt.tokens)):
+            boundaries = prompts.boundaries(self._model, job, prompt.tokens)
+        return Prepared(prompt, boundaries)
+
+    def _add_prepared(self) -> list[tuple[int, Event]]:
+        """Jobs whose prompts are made go to the scheduler; the events are of those that cannot be."""
+        events: list[tuple[int, Event]] = []
+        for outcome in self._preparation.done(0.0 if self._scheduler.runs else PREPARATION_SECONDS):
+            if outcome.prepared:
+                self._add_job(outcome.job_id, outcome.job, outcome.prepared)
+            elif outcome.error:
+                events.append((outcome.job_id, _last(outcome.error)))
+        return events
+
+    def _add_job(self, job_id: int, job: ChatJob, prepared: Prepared) -> None:
+        prompt = prepared.prompt
+        first, *forks = self._sequences(job, prepared)
         choices = {sequence.id: self._choice(sequence.choice, job, prompt) for sequence in (first, *forks)}
         self._jobs[job_id] = running = RunningJob(job_id, len(prompt.tokens), choices, first.id)
         self._by_sequence |= dict.fromkeys(choices, running)
@@ -97,6 +126,7 @@ class TextEngine:
         self._scheduler.add(first, self._executor.saved_tokens(first.tokens), self._clock(), forks)
 
     def cancel(self, job_id: int) -> None:
+        self._preparation.cancel(job_id)
         job = self._jobs.pop(job_id, None)
         if job is None:
             return
@@ -106,11 +136,14 @@ class TextEngine:
             del self._by_sequence[sequence_id]
 
     def step(self) -> list[tuple[int, Event]]:
+        refusals = self._add_prepared()
+        if self._scheduler.idle:
+            return refusals
         plan = self._scheduler.plan(self._clock())
         if plan.wait_seconds > 0:
             self._sleep(plan.wait_seconds)
-            return []
-        events: list[tuple[int, Event]] = [(job_id, Started()) for job_id in self._started]
+            return refusals
+        events = refusals + [(job_id, Started()) for job_id in self._started]
         self._started = []
         for token in self._run(plan).tokens:
             job = self._by_sequence[token.sequence_id]
@@ -121,11 +154,9 @@ class TextEngine:
         running = self._scheduler.running
         return {job_id: job.passes for job_id, job in self._jobs.items() if running & job.choices.keys()}
 
-    def _sequences(self, job: ChatJob, prompt: Prompt) -> list[Sequence]:
+    def _sequences(self, job: ChatJob, prepared: Prepared) -> list[Sequence]:
         """One for each choice; all but the first are its forks."""
-        boundaries: tuple[int, ...] = ()
-        if self._executor.needs_boundaries(len(prompt.tokens)):
-            boundaries = prompts.boundaries(self._model, job, prompt.tokens)
+        prompt = prepared.prompt
         seed = sampling.fresh_seed() if job.sampling.seed is None else job.sampling.seed
         ids = tuple(itertools.islice(self._ids, job.n))
         first = Sequence(
@@ -136,7 +167,7 @@ class TextEngine:
             seed=seed,
             choice=0,
             top_logprobs=job.top_logprobs,
-            boundaries=boundaries,
+            boundaries=prepared.boundaries,
         )
         forks = [replace(first, id=ids[choice], choice=choice, boundaries=()) for choice in range(1, job.n)]
         return [replace(first, forks=ids[1:]), *forks]
@@ -175,11 +206,22 @@ class TextEngine:
         return [*events, job.done()]
 
 
+def _last(error: BaseException) -> Event:
+    """The end of a job whose prompt cannot be made."""
+    if isinstance(error, JobRefused):
+        return Refused(error.message, error.param, error.code)
+    if isinstance(error, InferenceFailed):
+        return Failed(error.message)
+    log.error("a prompt could not be made", exc_info=error)
+    return Failed(f"the messages make no prompt: it failed with {type(error).__name__}", is_final=True)
+
+
 def load(path: Path, backend: Backend, cache_bytes: int | None, package: str = "") -> TextEngine:
     """Raises Unavailable for a folder that holds no model that can be served."""
     model = text_model.load(path, backend, package)
     if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
         raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
+    model.chat_tokenizer.start()
     limits = memory.measure(model.model, cache_bytes)
     if limits.most_tokens < LEAST_CONTEXT:
         raise Unavailable(f"{model.name} leaves no memory for a conversation")

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import threading
+from concurrent.futures import wait
+
 import pytest
 import tiny_chat
 from tiny_chat import END, THINK, UNTHINK, run, said, text, tokens
 
 from ominix.engines import memory
+from ominix.engines.text import text_engine
 from ominix.engines.text.executor import Executor
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_engine import TextEngine
 from ominix.errors import JobRefused
-from ominix.wire.events import ChatDone, Delta, Finished, Started
+from ominix.wire.events import ChatDone, Delta, Failed, Finished, Started
 from ominix.wire.jobs import ChatJob, Message, Sampling, TranscriptionJob
 
 GREEDY = Sampling(temperature=0)
@@ -124,7 +130,8 @@ def test_time_passes_only_where_the_engine_is_told(folders):
     scheduler = Scheduler(0.05, memory.measure(model.model, None).holds)
     chat = TextEngine(model, scheduler, executor, clock=lambda: sum(waits), sleep=waits.append)
     chat.admit(1, greedy("one"))
-    before = chat.step()
+    while not waits:
+        before = chat.step()
     after = chat.step()
 
     assert before == []
@@ -144,14 +151,18 @@ def test_a_choice_equals_the_only_one(folders, kind):
 
 
 def test_those_who_come_together_are_prefilled_together(chat):
+    def admit(job_id: int, job: ChatJob) -> None:
+        chat.admit(job_id, job)
+        wait([future for _, future in chat._preparation._futures.values()])  # however busy the machine is
+
     first_words: dict[int, int] = {}
-    chat.admit(0, greedy("alpha " * 20))
+    admit(0, greedy("alpha " * 20))
     for number in range(20):
         for job_id, event in chat.step():
             if isinstance(event, Delta):
                 first_words.setdefault(job_id, number)
         if number < 2:
-            chat.admit(number + 1, greedy("bravo " * 20))
+            admit(number + 1, greedy("bravo " * 20))
 
     assert set(first_words) == {0, 1, 2}
     assert len(set(first_words.values())) == 1
@@ -302,9 +313,9 @@ def test_a_long_prompt_does_not_stop_the_tokens_of_others(folders):
 def test_messages_that_do_not_fit_the_context_are_refused_with_both_numbers(tmp_path):
     chat = tiny_chat.engine(tiny_chat.folder(tmp_path / "m", context=64))
 
-    with pytest.raises(JobRefused, match=r"context of 64 tokens, but \d+ are needed") as caught:
-        chat.admit(1, greedy("x" * 80))
-    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "messages")
+    (refused,) = run(chat, greedy("x" * 80))[0]
+    assert re.search(r"context of 64 tokens, but \d+ are needed", refused.message)
+    assert (refused.code, refused.param) == ("context_length_exceeded", "messages")
     assert chat.idle
 
 
@@ -320,7 +331,6 @@ def test_an_answer_takes_what_the_context_leaves_whatever_limit_was_asked_for(tm
 
 
 REFUSED = {
-    "no such role: odd": ChatJob((Message("odd"),)),
     "no token 999": ChatJob(said("x"), Sampling(logit_bias={999: 1})),
     "not for clients": ChatJob(said("x"), template_options={"chat_template": "{{ 1 }}"}),
     "max_tokens is 0": ChatJob(said("x"), max_tokens=0),
@@ -333,6 +343,43 @@ def test_a_job_that_cannot_be_served_says_why(chat, reason):
     with pytest.raises(JobRefused, match=reason):
         chat.admit(1, REFUSED[reason])
 
+    assert chat.idle
+
+
+def test_what_the_template_refuses_fails_alone(chat):
+    fine, refused = run(chat, greedy("x", max_tokens=3), ChatJob((Message("odd"),)))
+    assert reasons(fine)
+    assert [event.param for event in refused] == ["messages"]
+    assert "refuses these messages: no such role: odd" in refused[0].message
+
+
+def test_answers_go_on_while_a_prompt_is_made_and_what_breaks_it_fails_alone(folders):
+    """A template or a long text held up everybody's answer, and a tokenizer's panic ended the worker."""
+    model, may_go = tiny_chat.model(folders["llama"]), threading.Event()
+
+    class Panic(BaseException): ...
+
+    def slow_tokens(tokenizer, messages, **options):
+        if messages[0]["content"] == "slow":
+            may_go.wait(10)
+            raise Panic
+        return model.prompt_tokens(tokenizer, messages, **options)
+
+    limits = memory.measure(model.model, None)
+    chat = text_engine.assembled(dataclasses.replace(model, prompt_tokens=slow_tokens), limits)
+    chat.admit(1, greedy("quick", max_tokens=9))
+    while not any(isinstance(event, Started) for _, event in chat.step()):
+        pass
+    chat.admit(2, greedy("slow"))
+    chat.admit(3, greedy("never"))
+    chat.cancel(3)
+    events = [event for _ in range(40) for event in chat.step()]
+    assert {job_id for job_id, _ in events} == {1}
+    assert isinstance(events[-1][1], ChatDone)
+    assert not chat.idle
+    may_go.set()
+    events = [event for _ in range(40) for event in chat.step()]
+    assert events == [(2, Failed("the messages make no prompt: it failed with Panic", is_final=True))]
     assert chat.idle
 
 
