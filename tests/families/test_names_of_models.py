@@ -29,10 +29,18 @@ def named(source: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node):
             node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.Module):
+            node.body = [part for part in node.body if not _are_examples(part)]
     for node in ast.walk(tree):
         for _, value in ast.iter_fields(node):
             if isinstance(value, str) and NAMES.search(value):
                 yield f"{source.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: {value[:60]}"
+
+
+def _are_examples(node: ast.stmt) -> bool:
+    """What a command's help shows: people copy it, so it names models that can be pulled."""
+    targets = node.targets if isinstance(node, ast.Assign) else []
+    return any(isinstance(target, ast.Name) and target.id == "EXAMPLES" for target in targets)
 
 
 def test_a_model_is_named_where_it_belongs_alone():
