@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import io
 import json
@@ -42,6 +43,9 @@ def _wav(seconds: float) -> bytes:
 RECORDINGS = [_wav(0.05), _wav(0.3), (SAMPLES / "english.flac").read_bytes()]
 LANGUAGES = ["", "auto", "English", "zh", "en-US", "CHINESE"]
 schemathesis.openapi.format("audio", st.sampled_from(RECORDINGS))
+schemathesis.openapi.format(
+    "base64-audio", st.sampled_from([base64.b64encode(data).decode() for data in RECORDINGS])
+)
 schemathesis.openapi.format("language", st.sampled_from(LANGUAGES))
 schemathesis.openapi.format("chat-model", st.sampled_from(["scripted", "scripted-2", "no-such-model"]))
 schemathesis.openapi.format("speech-model", st.sampled_from(["scripted-speech"]))

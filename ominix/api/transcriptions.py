@@ -13,7 +13,7 @@ from typing import Any
 from falcon import Request, Response
 
 from ominix.errors import InvalidRequest
-from ominix.families.table import KNOWN
+from ominix.families.table import KNOWN, is_openais
 from ominix.http import access, bodies, forms, media, named_files, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
@@ -57,7 +57,7 @@ class Transcriptions:
             access.entry(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
         if fields["stream"]:
-            sse.answer(resp, listener, self._renderer(), last=b"")
+            sse.answer(resp, listener, self._renderer(fields["model"]), last=b"")
         else:
             self._answer(resp, fields, collected(listener))
 
@@ -65,14 +65,17 @@ class Transcriptions:
         """The fields and the open audio file, which is closed here when `stack` is."""
         if media.require(req, "multipart/form-data", "application/json") == "application/json":
             fields = bodies.read_json(req, "transcription_request", MAX_JSON_BYTES)
-            audio = named_files.open_below(self._audio_roots, fields["file_path"])
-            stack.callback(os.close, audio)
-            return fields, audio
-        fields, upload = forms.read(req, "transcription_form", self._max_bytes)
+            if "file_path" in fields:
+                audio = named_files.open_below(self._audio_roots, fields["file_path"])
+                stack.callback(os.close, audio)
+                return fields, audio
+            upload = forms.decoded(fields["input_audio"]["data"], "input_audio.data")
+        else:
+            fields, upload = forms.read(req, "transcription_form", self._max_bytes)
         stack.callback(upload.close)
         return fields, upload.descriptor
 
-    def _renderer(self) -> sse.Render:
+    def _renderer(self, model: str) -> sse.Render:
         """Events to messages; the last has all that came with the text before."""
         logprobs: list[TokenLogprob] = []
 
@@ -82,6 +85,8 @@ class Transcriptions:
             if isinstance(event, Delta):
                 logprobs.extend(event.logprobs)
             body = stream_event(event, logprobs)
+            if isinstance(event, TranscriptionDone) and body:
+                body["language"] = spelled(event.language, model)
             return [sse.message(self._answers.event("transcription_event", body))] if body else []
 
         return messages
@@ -94,7 +99,8 @@ class Transcriptions:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = TEXTS[response_format](found.done).encode()
         elif response_format == "verbose_json":
-            body = as_verbose_json(found, words=wants_words(fields))
+            language = spelled(found.done.language, fields["model"])
+            body = {**as_verbose_json(found, words=wants_words(fields)), "language": language}
             self._answers.send(resp, "transcription_verbose", body)
         else:
             wants_logprobs = "logprobs" in fields.get("include", [])
@@ -173,6 +179,12 @@ def _who_speaks(language: str) -> str:
     families = KNOWN.able("transcribe")
     able = [f for f in families if f.aliases and language in (f.languages or languages.LANGUAGES)]
     return f" 'ominix pull {next(iter(able[0].aliases))}' fetches one that speaks {language}." if able else ""
+
+
+def spelled(language: str | None, model: str) -> str:
+    """As the API that has such a model spells it: clients look "english" up in tables of their own."""
+    name = language or ""
+    return name.lower() if is_openais(model) else name
 
 
 @dataclass

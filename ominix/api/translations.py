@@ -6,7 +6,15 @@ import contextlib
 
 from falcon import Request, Response
 
-from ominix.api.transcriptions import SUBTITLES, TEXTS, Transcript, as_json, as_verbose_json, collected
+from ominix.api.transcriptions import (
+    SUBTITLES,
+    TEXTS,
+    Transcript,
+    as_json,
+    as_verbose_json,
+    collected,
+    spelled,
+)
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN
 from ominix.http import access, forms, media
@@ -39,14 +47,14 @@ class Translations:
             job = translation_job(fields, upload.descriptor)
             access.entry(req).submitted(model.id)
             listener = Listener(req, self._pool.submit(model.loadable, job))
-        self._answer(resp, fields["response_format"], collected(listener))
+        self._answer(resp, fields["response_format"], fields["model"], collected(listener))
 
-    def _answer(self, resp: Response, response_format: str, found: Transcript) -> None:
+    def _answer(self, resp: Response, response_format: str, model: str, found: Transcript) -> None:
         if response_format in TEXTS:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = TEXTS[response_format](found.done).encode()
         elif response_format == "verbose_json":
-            body = {**as_verbose_json(found), "task": "translate", "language": "English"}
+            body = {**as_verbose_json(found), "task": "translate", "language": spelled("English", model)}
             self._answers.send(resp, "transcription_verbose", body)
         else:
             self._answers.send(resp, "transcription", as_json(found, logprobs=False))

@@ -41,6 +41,8 @@ ANY_MODEL = {
 _ANY_NAME = {
     "transcribe": re.compile(r"qwen3-asr|gpt-(?:[\w.]+-)*transcribe(?:-[\w.-]+)?"),  # dated ones too
 }
+# Of the names that mean any speech model those that are OpenAI's own.
+_OPENAI = re.compile(r"whisper-1|gpt-(?:[\w.]+-)*transcribe(?:-[\w.-]+)?")
 SPEAKERS = re.compile(r".*diari[sz].*")  # names of models that tell who speaks: there are none yet
 
 
@@ -134,3 +136,8 @@ def tasks() -> list[str]:
 def recommended(ability: str) -> str:
     """The short name to recommend to people who look for a model with it."""
     return RECOMMENDED[ability][0]
+
+
+def is_openais(name: str) -> bool:
+    """Whether a name is that of one of OpenAI's speech models: its clients expect OpenAI's spellings."""
+    return bool(_OPENAI.fullmatch(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import contextlib
 import io
 import json
@@ -97,6 +98,18 @@ def read_file(
         upload.close()
         raise
     return fields, upload
+
+
+def decoded(text: str, param: str) -> Upload:
+    """A file that came as base64, the caller's to close. Raises InvalidRequest."""
+    try:
+        data = binascii.a2b_base64(text.rpartition(",")[2], strict_mode=True)  # some send a data: URL
+    except ValueError:
+        raise InvalidRequest(f"'{param}' is not base64.", param=param, code="invalid_value") from None
+    upload = Upload(_unnamed_file(None))
+    upload.write(data)
+    os.lseek(upload.descriptor, 0, os.SEEK_SET)
+    return upload
 
 
 def _unnamed_file(body: object) -> int:

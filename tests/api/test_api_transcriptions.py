@@ -80,3 +80,20 @@ def test_a_language_that_the_model_does_not_know_is_refused(given):
     with pytest.raises(InvalidRequest, match=r"does not speak German. It speaks: Czech, English\.") as caught:
         transcriptions.transcription_job(fields, 0, {}, {"English", "Czech"})
     assert caught.value.param == next(iter(given))
+
+
+@pytest.mark.parametrize(
+    ("model", "language"),
+    [
+        ("whisper-1", "english"),
+        ("gpt-4o-transcribe", "english"),
+        ("gpt-4o-mini-transcribe-2025-12-15", "english"),
+        ("qwen3-asr", "English"),
+        ("whisper-base", "English"),
+        ("tiny-asr", "English"),
+    ],
+)
+def test_openai_s_names_get_openai_s_spelling_of_languages(model, language):
+    """The AI SDK looks "english" up in a table and finds nothing for "English"."""
+    assert transcriptions.spelled("English", model) == language
+    assert transcriptions.spelled(None, model) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_noise_is_not_answered_with_grammar(speech_server):
         assert (
             b"language " not in said.split(b"done")[0] if stream else not said["text"].startswith("language")
         )
+
+
+@pytest.mark.parametrize("prefix", ["", "data:audio/wav;base64,"])
+def test_a_recording_in_json(speech_server, prefix):
+    """Open WebUI's request format "JSON"."""
+    form = (CASES / "eight-bit.form").read_bytes()
+    wav = form[form.index(b"RIFF") : form.index(b"\r\n--case", form.index(b"RIFF"))]
+    audio = {"data": prefix + base64.b64encode(wav).decode(), "format": "wav"}
+    request = {"model": "whisper-1", "response_format": "verbose_json", "input_audio": audio}
+    status, _, body = speech_server.request("POST", "/v1/audio/transcriptions", request)
+    assert (status, body["language"]) == (200, "english")
+    assert words_heard(body["text"]) >= 4
+    request["input_audio"]["data"] += "!"
+    status, _, body = speech_server.request("POST", "/v1/audio/transcriptions", request)
+    assert (status, body["error"]["param"]) == (400, "input_audio.data")
 
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/octet-stream", "x/y; charset=utf-8"])
