@@ -81,6 +81,7 @@ def _send_blocks(parent: Transport[Decode], watch: Watch, command: Decode, descr
         max_seconds=command.max_seconds,
         max_bytes=command.max_bytes,
         channel=command.channel,
+        language=command.language,
     )
     while True:
         with watch.computing():

@@ -24,7 +24,12 @@ _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay
 
 
 def blocks(
-    descriptor: int, *, max_seconds: float, max_bytes: int, channel: str | None = None
+    descriptor: int,
+    *,
+    max_seconds: float,
+    max_bytes: int,
+    channel: str | None = None,
+    language: str | None = None,
 ) -> Iterator[Samples | Gap]:
     """The audio of an open file in blocks of (80000,) samples, five seconds each.
 
@@ -50,14 +55,14 @@ def blocks(
     except OSError:
         os.close(descriptor)
         raise
-    return _blocks(file, max_seconds, max_bytes, channels.chosen(channel))
+    bounds = _Bounds(max_seconds, max_bytes)
+    return _blocks(file, bounds, channels.chosen(channel), language)
 
 
-def _blocks(file: FileIO, max_seconds: float, max_bytes: int, choice: Choice) -> Iterator[Samples | Gap]:
+def _blocks(file: FileIO, bounds: _Bounds, choice: Choice, language: str | None) -> Iterator[Samples | Gap]:
     with file:
-        bounds = _Bounds(max_seconds, max_bytes)
         empty = True
-        pieces = bounds.within(_pieces(file))
+        pieces = bounds.within(_pieces(file, language))
         for block in resample.blocks(resample.resampled(_chosen(pieces, choice))):
             empty = empty and isinstance(block, Gap)
             yield block
@@ -67,10 +72,10 @@ def _blocks(file: FileIO, max_seconds: float, max_bytes: int, choice: Choice) ->
             raise unreadable("has 0 samples of audio")
 
 
-def _pieces(file: FileIO) -> Iterator[Piece | Gap]:
+def _pieces(file: FileIO, language: str | None) -> Iterator[Piece | Gap]:
     kind = sniff.kind(file)
     sound = pcm.opened(file) if kind.demuxer in pcm.DEMUXERS else None
-    return libav.pieces(file, kind) if sound is None else pcm.pieces(sound)
+    return libav.pieces(file, kind, language) if sound is None else pcm.pieces(sound)
 
 
 class _Bounds:

@@ -50,9 +50,10 @@ _MOST_BLOCK_BYTES = 5 * 16_000 * 4
 class Decoding:
     """One recording. `Decoder.decode` makes it."""
 
-    def __init__(self, decoder: Decoder, descriptor: int, channel: str | None) -> None:
+    def __init__(self, decoder: Decoder, descriptor: int, channel: str | None, language: str | None) -> None:
         self._decoder = decoder
         self.channel = channel
+        self.language = language
         self._blocks: deque[Samples | Gap] = deque()
         self._error: OminixError | None = None
         self.descriptor = descriptor
@@ -125,9 +126,9 @@ class Decoder:
         self._asked: list[Decoding] = []
         self._children.keep_ready()
 
-    def decode(self, descriptor: int, channel: str | None = None) -> Decoding:
+    def decode(self, descriptor: int, channel: str | None = None, language: str | None = None) -> Decoding:
         """Begin with a file; the descriptor is ours to close. `channel`: see `channels.chosen`."""
-        decoding = Decoding(self, descriptor, channel)
+        decoding = Decoding(self, descriptor, channel, language)
         self._waiting.append(decoding)
         self._children.try_again()
         self._assign()
@@ -191,7 +192,7 @@ class Decoder:
 
     def _begin(self, decoding: Decoding, child: ChildProcess) -> None:
         try:
-            command = wire.Decode(self._max_seconds, MAX_AUDIO_BYTES, decoding.channel)
+            command = wire.Decode(self._max_seconds, MAX_AUDIO_BYTES, decoding.channel, decoding.language)
             child.decode(command, decoding.descriptor)
         except OSError:  # it has died idle, without this file
             child.end()

@@ -189,6 +189,8 @@ class Request:
                 elif event.startswith("progress "):
                     done, total = map(float, event.removeprefix("progress ").split("/"))
                     bar.show(done, total or None)
+        if found.notice:
+            print(f"ominix: {name}: {found.notice}", file=sys.stderr)
         return found
 
     def _expectation(self) -> str:

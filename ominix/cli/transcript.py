@@ -18,6 +18,7 @@ class Transcript:
     text: str = ""
     language: str = ""
     duration: float = 0.0  # seconds
+    notice: str | None = None  # why not all was heard
     segments: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -28,6 +29,7 @@ class Transcript:
         elif event["type"] == "transcript.text.done":
             self.text, self.language = event["text"], event["language"]
             self.duration = event["duration"]
+            self.notice = event.get("notice")
 
 
 def suffix(format: str) -> str:

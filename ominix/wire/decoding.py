@@ -16,6 +16,7 @@ class Decode(Struct, frozen=True, array_like=True, tag=True):
     max_seconds: float
     max_bytes: int
     channel: str | None = None
+    language: str | None = None  # an English name: its sound track is preferred
 
 
 class Ready(Struct, frozen=True, array_like=True, tag=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import av
@@ -11,7 +12,7 @@ import pytest
 from av.stream import Disposition
 from sounds import SECONDS, blocks_of, chirp, encoded, heard, likeness
 
-from ominix.audio import tracks
+from ominix.audio import decode, tracks
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
 NOISE = np.random.default_rng(1).standard_normal(48_000 * SECONDS).astype(np.float32) / 9
@@ -82,3 +83,22 @@ def test_the_language_that_is_asked_for_comes_first():
     assert ranking(*dubbed) == [0, 1, 2]
     assert ranking(*dubbed, language="German") == [1, 2, 0]
     assert ranking(*dubbed, language="Norwegian") == [0, 1, 2]
+
+
+def test_the_track_of_the_language_is_decoded(file):
+    out = io.BytesIO()
+    with av.open(out, "w", format="matroska") as made:
+        streams = [made.add_stream("pcm_s16le", rate=16_000, layout="mono") for _ in range(2)]
+        for stream, tongue in zip(streams, ("eng", "ger"), strict=True):
+            stream.metadata["language"] = tongue
+        for stream, level in zip(streams, (1_000, 9_000), strict=True):
+            values = np.full((1, 16_000), level, np.int16)
+            frame = av.AudioFrame.from_ndarray(values, format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 16_000, 0
+            made.mux(stream.encode(frame))
+            made.mux(stream.encode(None))
+    file.write_bytes(out.getvalue())
+    for language, level in ((None, 1_000), ("English", 1_000), ("German", 9_000)):
+        given = os.open(file, os.O_RDONLY)
+        found = decode.blocks(given, max_seconds=60, max_bytes=1 << 30, language=language)
+        assert np.concatenate(list(found)).max() == pytest.approx(level / 32768, abs=0.001)
