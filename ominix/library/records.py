@@ -203,4 +203,4 @@ def _is_text(value: str) -> bool:
 
 
 def _fields(record: DownloadRecord) -> dict[str, Any]:
-    return {key: value for key, value in dataclasses.asdict(record).items() if value is not None}
+    return {key: value for key, value in vars(record).items() if value is not None}

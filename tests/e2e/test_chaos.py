@@ -64,7 +64,7 @@ def _kill_now_and_then(process: psutil.Process, end: float) -> int:
     """How many."""
     dice, kills = random.Random(0), 0
     while time.monotonic() < end:
-        time.sleep(dice.uniform(0.2, 2.0))
+        time.sleep(dice.uniform(0.05, 0.5))
         workers = _workers(process)
         if workers:
             try:
