@@ -23,6 +23,15 @@ OminixError
 
 from __future__ import annotations
 
+import errno
+
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+# What the machine lacks or does not allow at present: a sentence for a person, no traceback.
+LACKS = (
+    *FULL_DISK, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO,
+    errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN,
+)  # fmt: skip
+
 
 class OminixError(Exception):
     """`message` is for the person who can act on it; `param` and `code` are OpenAI's fields."""

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -71,7 +71,10 @@ def pool() -> Iterator[Pool]:
 class RunningServer:
     """A real `ominix serve` in a process of its own."""
 
-    def __init__(self, home: Path, *flags: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, home: Path, *flags: str, env: dict[str, str] | None = None, prefix: Sequence[str] = ()
+    ) -> None:
+        """`prefix`: a command that ends in running the server's."""
         self.log_path = home / "server.log"
         self.home = home
         self.temp = home / "temp"
@@ -79,7 +82,18 @@ class RunningServer:
         begun = time.monotonic()
         with self.log_path.open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "ominix", "--home", str(home), "serve", "--port", "0", *flags],
+                [
+                    *prefix,
+                    sys.executable,
+                    "-m",
+                    "ominix",
+                    "--home",
+                    str(home),
+                    "serve",
+                    "--port",
+                    "0",
+                    *flags,
+                ],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
@@ -156,10 +170,15 @@ def serve(tmp_path: Path) -> Iterator:
     """Start servers: `serve("--scripted", ...)`. All are stopped at the end."""
     running: list[RunningServer] = []
 
-    def start(*flags: str, env: dict[str, str] | None = None, home: Path | None = None) -> RunningServer:
+    def start(
+        *flags: str,
+        env: dict[str, str] | None = None,
+        home: Path | None = None,
+        prefix: Sequence[str] = (),
+    ) -> RunningServer:
         home = home or tmp_path / f"home{len(running)}"
         home.mkdir(exist_ok=True)
-        running.append(RunningServer(home, *flags, env=env))
+        running.append(RunningServer(home, *flags, env=env, prefix=prefix))
         return running[-1]
 
     yield start

@@ -15,6 +15,8 @@ import signal
 import sys
 from collections.abc import Callable
 
+from ominix.errors import LACKS
+
 INTERRUPTED = 128 + signal.SIGINT
 READER_LEFT = 128 + signal.SIGPIPE  # as a shell reports a program that SIGPIPE has ended
 # All of C0 but tab and line feed, DEL, C1; and what turns the direction of the text around it.
@@ -60,6 +62,11 @@ def exit_status(run: Callable[[], int]) -> int:
     except BrokenPipeError:
         _discard_output()
         return READER_LEFT
+    except OSError as error:
+        if error.errno not in LACKS:
+            raise
+        complain(f"{error.filename or 'this machine'}: {error.strerror}")
+        return 1
     return status
 
 

@@ -38,9 +38,14 @@ STATUSES: tuple[tuple[type[errors.OminixError], int, str], ...] = (
     (errors.OminixError, 500, "server_error"),
 )
 # falcon's own refusals: status -> our code; the rest are "http_<status>".
-HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 415: "unsupported_media_type"}
+HTTP_CODES = {404: "unknown_url", 405: "method_not_allowed", 415: "unsupported_media_type", 507: "disk_full"}
 # A client library must not repeat these by itself: it would not help, or kill the next worker too.
 FINAL = (errors.Conflict, errors.InputFailed, errors.WorkerCrashed)
+
+
+def http_code(status: int) -> str:
+    """Our code of a refusal that has none of its own."""
+    return HTTP_CODES.get(status, f"http_{status}")
 
 
 def json_bytes(value: object) -> bytes:
@@ -126,6 +131,7 @@ class Answers:
 def install_error_handlers(app: falcon.App[Request, Response]) -> None:
     """Every error of every path leaves in one shape."""
     app.add_error_handler(Exception, _unexpected)
+    app.add_error_handler(OSError, _system_error)
     app.add_error_handler(HTTPError, _http_error)
     app.add_error_handler(errors.OminixError, _known)
 
@@ -144,7 +150,7 @@ def _http_error(req: Request, resp: Response, error: HTTPError, params: object) 
         resp.set_header(name, value)
     kind = "not_found" if status == 404 else "server_error" if status >= 500 else "invalid_request_error"
     message = _message(req, status, error)
-    _write(resp, status, error_body(message, kind, None, HTTP_CODES.get(status, f"http_{status}")))
+    _write(resp, status, error_body(message, kind, None, http_code(status)))
 
 
 def _message(req: Request, status: int, error: HTTPError) -> str:
@@ -153,6 +159,19 @@ def _message(req: Request, status: int, error: HTTPError) -> str:
     if status == 405:
         return f"{req.path} does not take {req.method}."
     return error.description or error.title or f"HTTP {status}"
+
+
+def _system_error(req: Request, resp: Response, error: OSError, params: object) -> None:
+    """What the machine lacks costs the request; paths are not for clients."""
+    if error.errno not in errors.LACKS:
+        _unexpected(req, resp, error, params)
+        return
+    log.error("%s %s: %s", req.method, req.path, error)
+    status, code, message = 503, "unavailable", f"The server's machine refuses: {error.strerror}."
+    if error.errno in errors.FULL_DISK:
+        status, code, message = 507, http_code(507), "The disk of the server is full."
+    resp.set_headers(headers_of(status))
+    _write(resp, status, error_body(message, "server_error", None, code))
 
 
 def _unexpected(req: Request, resp: Response, error: Exception, params: object) -> None:

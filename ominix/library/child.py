@@ -7,6 +7,8 @@ since its standard input closes then, and may be killed at any moment: what it h
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -67,7 +69,12 @@ class Child:
                 return
 
     def follow(self, on_update: Callable[[ChildUpdate], None], on_end: Callable[[int], None]) -> None:
-        threading.Thread(target=self._follow, args=(on_update, on_end), daemon=True).start()
+        """In a thread of its own. Raises OSError where there can be none: the child has ended then."""
+        try:
+            threading.Thread(target=self._follow, args=(on_update, on_end), daemon=True).start()
+        except RuntimeError:
+            self.end()
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from None
 
     def _follow(self, on_update: Callable[[ChildUpdate], None], on_end: Callable[[int], None]) -> None:
         for update in self.updates():
@@ -75,13 +82,19 @@ class Child:
         on_end(self.wait())
 
     def end(self) -> None:
-        """Kill it, if it lives, and wait. What it has fetched stays."""
+        """Kill it, if it lives, and wait a moment. What it has fetched stays."""
         self._process.kill()
-        self._process.wait(END_SECONDS)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # a disk that hangs holds it
+            self._process.wait(END_SECONDS)
 
     def wait(self) -> int:
         """The exit status, negative for a signal; to be called once `updates` has ended."""
-        status = self._process.wait(END_SECONDS)
+        status = None
+        while status is None:
+            try:
+                status = self._process.wait(END_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
         self._process.stdout.close()

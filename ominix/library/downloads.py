@@ -136,8 +136,9 @@ class Downloads:
         for running in self._running.values():
             if running.child is None and not running.ending and active < MAX_RUNNING:
                 active += 1
-                running.child = self._spawn(self._home, running.id, running.repo_id)
-                running.child.follow(running.apply, functools.partial(self._on_end, running))
+                child = self._spawn(self._home, running.id, running.repo_id)
+                child.follow(running.apply, functools.partial(self._on_end, running))
+                running.child = child
 
     def _on_end(self, running: Running, status: int) -> None:
         last = running.last_update

@@ -75,7 +75,7 @@ def _answer(error: Error | Refusal) -> dict[str, Any]:
         return error.answer
     kind = "server_error" if error.code >= 500 else "invalid_request_error"
     message = error.reason if error.code == 500 else f"{error.reason}: {error.body}"
-    return answers.error_body(message, kind, None, f"http_{error.code}")
+    return answers.error_body(message, kind, None, answers.http_code(error.code))
 
 
 class Task(WSGITask):  # type: ignore[misc]  # waitress has no types
