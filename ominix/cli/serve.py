@@ -265,12 +265,15 @@ def banner(reached_at: Sequence[str], models: Sequence[Model], models_folder: Pa
     lines += [_line(model) for model in models]
     if not any(m.engine and m.origin != BUILT_IN for m in models):
         lines.append(
-            f"The built-in models are for trying things out. A real one: 'ominix pull "
-            f"{recommended('transcribe')}', or an mlx model's folder put into {models_folder}."
+            "The built-in models are for trying things out. A real one for speech:\n"
+            f"'ominix pull {recommended('transcribe')}'; 'ominix models' lists others.\n"
+            f"Folders of mlx models may also be put into {models_folder}."
         )
     return "\n".join(lines)
 
 
 def _line(model: Model) -> str:
-    remark = f"cannot be served: {model.trouble}" if model.trouble else model.note or ""
+    remark = "built in" if model.origin == BUILT_IN else model.note or ""
+    if model.trouble:
+        remark = f"cannot be served: {model.trouble}"
     return f"  {model.id}  {model.task}  {remark}".rstrip()

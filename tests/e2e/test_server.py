@@ -62,7 +62,8 @@ def test_the_banner_says_what_to_do_without_models(serve):
     server.stop()
     banner = server.banner[0] + server.process.stdout.read()
     assert f"http://127.0.0.1:{server.port}/v1" in banner
-    assert "A real one: 'ominix pull " in banner and "No models" not in banner
+    assert "A real one for speech:\n'ominix pull " in banner and "No models" not in banner
+    assert "  tiny-asr  speech  built in\n" in banner
 
 
 def test_a_taken_port_is_said_in_one_line(serve, tmp_path):

@@ -355,7 +355,7 @@ def test_a_child_that_is_killed_is_an_interrupted_download(hub, server):
 @pytest.mark.slow
 def test_the_command_line_does_it_without_a_server(hub, tmp_path):
     hub.add("a/tiny", model_files())
-    assert "A real one for speech: 'ominix pull " in cli(tmp_path, "list").stdout
+    assert "A real one for speech:\n'ominix pull " in cli(tmp_path, "list").stdout
     pulled = cli(tmp_path, "pull", "tiny-alias", OMINIX_ALIAS="tiny-alias=a/tiny")
     assert (pulled.returncode, "tiny is ready" in pulled.stdout) == (0, True), pulled.stderr
     assert pulled.stderr == ""  # the bar is for terminals
