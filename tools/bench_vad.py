@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from ominix.engines.speech import vad
+from ominix.engines.speech.judge import Judge
 
 RATE = 16_000
 FRAME = 160
@@ -32,6 +33,15 @@ def spectral(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
     detector.append(samples)
     detector.end()
     return detector.probabilities() > threshold
+
+
+def judged(samples: np.ndarray, threshold: float = 0.5) -> np.ndarray:
+    """What ominix does: `spectral`, and the judge's second opinion."""
+    judge = Judge(threshold)
+    judge.append(samples)
+    judge.end()
+    speech = spectral(samples, threshold)
+    return speech & judge.mask(len(speech))
 
 
 def energy(samples: np.ndarray) -> np.ndarray:
@@ -74,6 +84,7 @@ def _silero(data: bytes) -> list[float]:
 DETECTORS: dict[str, Detector] = {
     "energy": energy,
     "spectral": spectral,
+    "judged": judged,
     "webrtc 1": lambda x: webrtc(x, 1),
     "webrtc 3": lambda x: webrtc(x, 3),
     "silero 0.5": silero,

@@ -1,12 +1,12 @@
 """Cut a recording into clips at its pauses. In: blocks of samples at 16 kHz. Out: clips that tile it.
 
 A clip holds the samples of at most so many seconds of speech, with a margin, or none where nobody speaks.
-`vad` says what is speech, `utterances` what is a pause.
+`vad` says what may be speech, `judge` whether it is a voice, `utterances` what is a pause.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ominix.engines.speech import utterances
+from ominix.engines.speech.judge import Judge
 from ominix.engines.speech.utterances import LONG_PAUSE, Mask, Span
 from ominix.engines.speech.vad import FRAME, FRAMES_A_SECOND, SAMPLE_RATE_HZ, Detector, Samples
 from ominix.wire.jobs import Cutting
@@ -54,12 +55,15 @@ class Cutter:
     Holds little more of the recording than `max_seconds`: of speech in a clip.
     """
 
-    def __init__(self, cutting: Cutting, max_seconds: float) -> None:
+    def __init__(self, cutting: Cutting, max_seconds: float, judge: Callable[[float], Judge]) -> None:
+        """`judge` makes one, of the threshold."""
         self._cutting = cutting
         self._longest = int(max_seconds * FRAMES_A_SECOND)
         self._position = 0  # samples in clips
         self._kept = np.zeros(0, np.float32)
         self._detector = Detector()
+        self._new_judge = judge
+        self._judge = judge(cutting.threshold)
 
     @property
     def position_seconds(self) -> float:
@@ -69,6 +73,7 @@ class Cutter:
     def append(self, block: Samples) -> None:
         self._kept = np.concatenate([self._kept, block])
         self._detector.append(block)
+        self._judge.append(block)
 
     def skipped(self, seconds: float) -> Iterator[Clip]:
         """Go on after a gap in the recording. The clips that are certain by it."""
@@ -80,6 +85,7 @@ class Cutter:
         self.append(np.zeros(rest, np.float32))
         self._kept = np.concatenate([self._kept, np.zeros(frames * FRAME, np.float32)])
         self._detector.skip(frames)
+        self._judge.append(np.zeros(frames * FRAME, np.float32))
         yield from self.ready()
 
     def _after_gap(self, samples: int) -> Iterator[Clip]:
@@ -87,7 +93,7 @@ class Cutter:
         end = self._position + len(self._kept)
         yield from self.rest()
         self._position, self._kept = end + samples, np.zeros(0, np.float32)
-        self._detector = Detector()
+        self._detector, self._judge = Detector(), self._new_judge(self._cutting.threshold)
         yield Clip(end / SAMPLE_RATE_HZ, self._time(0), self._kept, None, end / SAMPLE_RATE_HZ)
 
     def ready(self) -> Iterator[Clip]:
@@ -103,11 +109,13 @@ class Cutter:
     def rest(self) -> Iterator[Clip]:
         """The clips up to the end."""
         self._detector.end()
+        self._judge.end()
         yield from self._tiles(self._sounds(), self._detector.frames, whole=True)
 
     def _sounds(self) -> list[Span]:
         """The speech of one clip each: utterances, and parts of those that are too long."""
         speech = utterances.speech_mask(self._detector.probabilities(), self._cutting.threshold)
+        speech &= self._judge.mask(len(speech))
         return [
             part
             for utterance in utterances.utterances(speech, self._cutting)
@@ -142,6 +150,7 @@ class Cutter:
         self._kept = self._kept[done * FRAME :]
         self._position += done * FRAME
         self._detector.drop(done)
+        self._judge.drop(done)
 
     @staticmethod
     def _border(end: int, following: int, *, at_end: bool) -> int:

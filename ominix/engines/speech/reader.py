@@ -30,6 +30,7 @@ from ominix.audio.decoder import Decoder, Decoding
 from ominix.audio.piece import Gap
 from ominix.engines.speech.channel_cutters import ChannelCutters
 from ominix.engines.speech.clips import Clip, Cutter
+from ominix.engines.speech.judge import Judge
 from ominix.errors import JobRefused, OminixError
 from ominix.models.recogniser import Features, Recogniser
 from ominix.wire.jobs import TranscriptionJob
@@ -47,7 +48,7 @@ class Reader:
     def __init__(self, thread: ReadingThread, job: TranscriptionJob, recogniser: Recogniser) -> None:
         """The job's open file is closed when it is read or nobody wants it any more."""
         self._thread = thread
-        self._recording = _Recording(job, recogniser)
+        self._recording = _Recording(job, recogniser, thread.judge)
         self.pending: Future[ReadClip | None] | None = None
         self.ended = False  # there is no clip any more
         thread.post(self._recording.open)
@@ -96,8 +97,13 @@ class ReadingThread:
     """The thread ends when nobody refers to this object any more: engines have no end of their own."""
 
     def __init__(
-        self, decoder: Callable[[], Decoder] = Decoder, hanging_seconds: float = HANGING_SECONDS
+        self,
+        decoder: Callable[[], Decoder] = Decoder,
+        hanging_seconds: float = HANGING_SECONDS,
+        judge: Callable[[float], Judge] = Judge,
     ) -> None:
+        """`judge` makes one for a recording, of its threshold."""
+        self.judge = judge
         woken, waker = os.pipe()
         os.set_blocking(waker, False)
         self._waker = waker
@@ -160,10 +166,12 @@ _Call = Callable[[_Loop], None]
 class _Recording:
     """One recording, as the reading thread sees it: blocks in, clips out."""
 
-    def __init__(self, job: TranscriptionJob, recogniser: Recogniser) -> None:
+    def __init__(
+        self, job: TranscriptionJob, recogniser: Recogniser, judge: Callable[[float], Judge]
+    ) -> None:
         self._job = job
         self._recogniser = recogniser
-        self._cutters = ChannelCutters(lambda: Cutter(job.cutting, recogniser.clip_seconds))
+        self._cutters = ChannelCutters(lambda: Cutter(job.cutting, recogniser.clip_seconds, judge))
         self._clips: deque[Clip] = deque()
         self._ended = False  # there are no clips but these
         self.work = 0

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from cut import lenient
 
 from ominix.engines.speech.channel_cutters import ChannelCutters
 from ominix.engines.speech.clips import Cutter
@@ -26,7 +27,7 @@ def speech(spans, seconds):
 
 
 def cutter():
-    return Cutter(Cutting(), 10.0)
+    return Cutter(Cutting(), 10.0, lenient)
 
 
 def clips_of(block, cutters):

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from cut import clips_of
+from cut import clips_of, lenient
 
 from ominix.engines.speech.clips import Clip, Cutter
 from ominix.wire.jobs import Cutting
@@ -203,7 +203,7 @@ def test_threshold_says_what_counts_as_speech():
 
 def around(gap_seconds: float, before: np.ndarray, after: np.ndarray) -> list[Clip]:
     """The clips of two stretches with a gap between them."""
-    cutter = Cutter(Cutting(), MAX_SECONDS)
+    cutter = Cutter(Cutting(), MAX_SECONDS, lenient)
     clips = []
     for samples, following in ((before, gap_seconds), (after, 0.0)):
         for block in in_blocks(samples):

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
-from cut import clips_of
+from cut import clips_of, lenient
 from files import opened
 from toy_speech import ToyRecogniser
 
@@ -51,7 +51,7 @@ def wanted(recording):
 
 @pytest.fixture(scope="module")
 def thread():
-    return ReadingThread()
+    return ReadingThread(judge=lenient)
 
 
 def reader_of(thread, path) -> Reader:
@@ -144,7 +144,7 @@ def test_the_last_user_s_end_is_the_thread_s_and_its_children_s(recording):
 
     gc.collect()
     before = held()
-    reader = reader_of(ReadingThread(), recording)
+    reader = reader_of(ReadingThread(judge=lenient), recording)
     next_clip(reader)
     assert held() != before
     del reader
@@ -159,7 +159,7 @@ def test_the_last_user_s_end_is_the_thread_s_and_its_children_s(recording):
 def test_an_error_of_ours_reaches_the_engine(recording):
     recogniser = ToyRecogniser()
     recogniser.features = None  # which cannot be called
-    reader = Reader(ReadingThread(), TranscriptionJob(opened(recording)), recogniser)
+    reader = Reader(ReadingThread(judge=lenient), TranscriptionJob(opened(recording)), recogniser)
     with pytest.raises(RuntimeError, match="the thread that reads recordings has ended"):
         next_clip(reader)
 
@@ -168,7 +168,7 @@ def test_a_thread_that_hangs_is_seen_by_the_engine(recording):
     go_on = threading.Event()
     recogniser = ToyRecogniser()
     recogniser.features = lambda samples: go_on.wait(30)
-    thread = ReadingThread(hanging_seconds=0.2)
+    thread = ReadingThread(hanging_seconds=0.2, judge=lenient)
     hung = Reader(thread, TranscriptionJob(opened(recording)), recogniser)
     assert next_clip(hung, seconds=5.0) is None
     reader = reader_of(thread, recording)
@@ -215,7 +215,7 @@ def test_without_a_child_jobs_fail_and_the_engine_goes_on(recording):
 
 def test_what_was_heard_within_the_bound_is_not_lost(recording, wanted):
     """The rest is told in a notice, not answered with a refusal of everything."""
-    thread = ReadingThread(partial(Decoder, max_seconds=20.0))
+    thread = ReadingThread(partial(Decoder, max_seconds=20.0), judge=lenient)
     scheduler = Scheduler(ToyRecogniser(), 2, {}, thread)
     scheduler.admit(1, TranscriptionJob(opened(recording)))
     events = []

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cut import lenient
 from files import again, opened
 
 from ominix.cpu import door
 from ominix.engines import memory, speech
+from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import JobRefused
 from ominix.models.qwen3_asr import config, tokenizer, weights
@@ -37,7 +39,9 @@ def model(cpu):
 @pytest.fixture
 def engine(model):
     grammar = Grammar(tokenizer.load(GOLDEN), config.read(GOLDEN).eos_token_ids)
-    return Scheduler(Qwen3Recogniser(model, grammar, limit=lambda seconds: TOKENS), 8, {})
+    return Scheduler(
+        Qwen3Recogniser(model, grammar, limit=lambda seconds: TOKENS), 8, {}, ReadingThread(judge=lenient)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -227,7 +231,9 @@ def test_cancelled_jobs_give_back_their_rows(engine, files, steps):
 @pytest.mark.slow
 def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
     """Four may be answered, two wait and one be decoded: the rest is not read yet."""
-    engine = Scheduler(Qwen3Recogniser(model, Grammar(tokenizer.load(GOLDEN))), 4, {})
+    engine = Scheduler(
+        Qwen3Recogniser(model, Grammar(tokenizer.load(GOLDEN))), 4, {}, ReadingThread(judge=lenient)
+    )
     engine.admit(1, TranscriptionJob(opened(wav(np.tile(sound, 4)))))  # 280 s
     (task,) = engine._tasks.values()
     while len(task.rows) < 4:

@@ -9,8 +9,10 @@ import mlx.core as mx
 import numpy as np
 import pytest
 import soundfile
+from cut import lenient
 from files import again, opened
 
+from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.engines.speech.stages.words import WordsLoader
 from ominix.models.whisper.config import Config
@@ -51,7 +53,7 @@ def files(tmp_path_factory) -> list[str]:
 
 def events_of(recogniser, jobs: list[TranscriptionJob], cancelled: int | None = None) -> list[list]:
     words = WordsLoader(lambda model: None, recogniser.features_kind, {"itself": recogniser.aligner})
-    scheduler = Scheduler(recogniser, 4, {"words": words.open})
+    scheduler = Scheduler(recogniser, 4, {"words": words.open}, ReadingThread(judge=lenient))
     found: list[list] = [[] for _ in jobs]
     for number, job in enumerate(jobs):
         scheduler.admit(number, again(job))

@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from cut import lenient
 from files import again, opened
 
 from ominix import locks
 from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines.speech.loading import prepare
+from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.engines.speech.stages.words import WordsLoader
 from ominix.errors import JobRefused
@@ -51,7 +53,7 @@ def model(cpu):
 def engine(model):
     grammar = Grammar(tokenizer.load(GOLDEN / "qwen3_asr"))
     recogniser = Qwen3Recogniser(model, grammar, limit=lambda seconds: 150)
-    return Scheduler(recogniser, 8, {"words": loader(features.KIND).open})
+    return Scheduler(recogniser, 8, {"words": loader(features.KIND).open}, ReadingThread(judge=lenient))
 
 
 def loader(features_kind: str) -> WordsLoader:
@@ -188,7 +190,9 @@ def test_features_of_a_recogniser_that_are_of_another_kind_are_computed_by_the_a
 
     grammar = Grammar(tokenizer.load(GOLDEN / "qwen3_asr"))
     recogniser = Other(model, grammar, limit=lambda seconds: 150)
-    other = Scheduler(recogniser, 8, {"words": loader(recogniser.features_kind).open})
+    other = Scheduler(
+        recogniser, 8, {"words": loader(recogniser.features_kind).open}, ReadingThread(judge=lenient)
+    )
     (expected,), (events,) = (events_of(e, {1: job(files[1])}).values() for e in (engine, other))
     assert words(events) == words(expected) != []
 
