@@ -36,7 +36,7 @@ def run(*, home: Path, model: str, aliases: Sequence[tuple[str, str]]) -> int:
         repo_id = checked_repo_id(_repository(model, Catalog(folders.models, dict(aliases))))
         with records.changing() as known:
             model_id = id_for(repo_id, known, folders)
-            is_here = folders.final(model_id).exists()
+            is_here = folders.is_taken(model_id)
             if not is_here:
                 known.setdefault(model_id, begun(repo_id))
     except OminixError as error:

@@ -122,7 +122,7 @@ class Downloads:
 
     def _id_of_new(self, repo_id: str, records: dict[str, DownloadRecord]) -> str:
         model_id = id_for(repo_id, records, self._folders)
-        if self._folders.final(model_id).exists():
+        if self._folders.is_taken(model_id):
             raise Conflict(
                 f"The model '{model_id}' is here already; DELETE /v1/models/{model_id} first "
                 "to download it anew.",
@@ -178,8 +178,8 @@ class Downloads:
     def _recorded(self, model_id: str, record: DownloadRecord) -> Download | None:
         """As the disk has it; None for a record that nothing on the disk belongs to any more."""
         try:
-            is_here = self._folders.final(model_id).is_dir()
-            is_partial = self._folders.partial(model_id).is_dir()
+            is_here = self._folders.has_folder(model_id)
+            is_partial = self._folders.is_partial(model_id)
         except ModelNotFound:  # a name that somebody has put into the file
             return None
         if record.state == "ready" and not is_here and not is_partial:
@@ -239,7 +239,7 @@ class Downloads:
             )
 
     def _check_may_go(self, model_id: str) -> None:
-        if self._folders.final(model_id).exists():
+        if self._folders.is_taken(model_id):
             raise Conflict(
                 f"'{model_id}' is downloaded; DELETE /v1/models/{model_id} deletes it.",
                 code="model_already_exists",

@@ -54,7 +54,21 @@ class Folders:
 
     def holds(self, model_id: str) -> bool:
         """Whether anything of it is on the disk. A download that failed at once leaves an empty folder."""
-        return self.final(model_id).is_dir() or bool(_entries(self.partial(model_id)))
+        return self.has_folder(model_id) or bool(_entries(self.partial(model_id)))
+
+    def has_folder(self, model_id: str) -> bool:
+        return _is_folder(self.final(model_id))
+
+    def is_partial(self, model_id: str) -> bool:
+        return _is_folder(self.partial(model_id))
+
+    def is_taken(self, model_id: str) -> bool:
+        """Whether anything has the name, be it a link that leads nowhere."""
+        try:
+            self.final(model_id).lstat()
+        except (OSError, ValueError):
+            return False
+        return True
 
     def drop_empty(self, model_id: str) -> None:
         """Remove the folder of a download that has brought nothing."""
@@ -153,6 +167,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except OSError:
         return []
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a link to a name that no disk takes
+        return False
 
 
 def _size(entry: os.DirEntry[str]) -> int:

@@ -56,7 +56,7 @@ def delete(model_id: str, folders: Folders, records: Records) -> None:
     def retire(known: Collection[str]) -> Path | None:
         if folders.in_progress(model_id):
             raise is_coming(model_id)
-        if folders.final(model_id).is_dir():
+        if folders.has_folder(model_id):
             return folders.retire(model_id)
         if model_id in known:
             return folders.retire_partial(model_id)

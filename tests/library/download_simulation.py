@@ -157,7 +157,7 @@ class World:
         repo_id = self.dice.choice(FAVOURITES)
         with self.records().changing() as known:
             model_id = id_for(repo_id, known, self.folders)
-            if self.folders.final(model_id).exists():
+            if self.folders.is_taken(model_id):
                 return
             known.setdefault(model_id, begun(repo_id))
         self.lives += 1

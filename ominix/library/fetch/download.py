@@ -85,7 +85,7 @@ class Fetch:
 
     def run(self) -> None:
         """Raises DownloadFailed; locks.Held when another process is at it; OSError."""
-        if self._folders.final(self._id).exists():
+        if self._folders.is_taken(self._id):
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         with locks.held(self._folder, seconds=self._lock_seconds):
