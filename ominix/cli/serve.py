@@ -14,7 +14,7 @@ from typing import Any
 from ominix import lifeline, logs
 from ominix.cli import flags, key_files, port_owner, terminal
 from ominix.config import MIB, Config
-from ominix.errors import OminixError, ServerError
+from ominix.errors import OminixError, ServerError, Unavailable
 from ominix.families.table import recommended
 from ominix.http import access, schemas
 from ominix.library import removal
@@ -154,7 +154,7 @@ def run(
     server = _server(config, pool, catalog)
     try:
         host, port = server.bind()
-    except OSError as error:
+    except (OSError, Unavailable) as error:
         terminal.complain(_cannot_listen(config.host, config.port, error))
         return 1
     terminal.say(banner(addresses(host, port), catalog.models(), config.models_folder))
@@ -164,7 +164,9 @@ def run(
     return 0
 
 
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
+def _cannot_listen(host: str, port: int, error: OSError | Unavailable) -> str:
+    if isinstance(error, Unavailable):
+        return error.message
     said = f"cannot listen on {host}:{port}: {error.strerror or error}"
     if error.errno == errno.EADDRINUSE:
         owner = port_owner.of(EVERY_ADDRESS.get(host, host), port)

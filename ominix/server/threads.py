@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from waitress.task import ThreadedTaskDispatcher
 
+from ominix.errors import Unavailable
 from ominix.server.channels import Channel
 
 QUESTION_THREADS = 4
@@ -24,9 +25,16 @@ class Dispatcher:
     """Stands where waitress's dispatcher does."""
 
     def __init__(self, work_threads: int) -> None:
+        """Raises Unavailable where the system has no room for so many threads."""
         self._work, self._questions = _Threads(), _Threads()
-        self._work.set_thread_count(work_threads)
-        self._questions.set_thread_count(QUESTION_THREADS)
+        try:
+            self._work.set_thread_count(work_threads)
+            self._questions.set_thread_count(QUESTION_THREADS)
+        except RuntimeError:
+            raise Unavailable(
+                f"the system does not start {work_threads + QUESTION_THREADS} threads; "
+                "fewer do for fewer requests at once (--jobs-per-worker)"
+            ) from None
 
     def add_task(self, channel: Channel) -> None:
         (self._questions if channel.asks else self._work).add_task(channel)

@@ -184,3 +184,25 @@ def test_commands_say_what_is_refused_without_a_traceback(tmp_path, command):
     assert done.returncode == 1
     assert "Read-only file system" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_too_few_threads_for_a_server_are_said(tmp_path):
+    limited = ["sh", "-c", 'ulimit -v 1500000 && exec "$@"', "sh", sys.executable, "-m", "ominix"]
+    serve = ["--home", str(tmp_path), "serve", "--port", "0", "--jobs-per-worker", "256"]
+    done = subprocess.run([*limited, *serve], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "the system does not start 1044 threads" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@small_disk
+def test_speech_needs_no_shared_memory(tmp_path):
+    script = f'mount --bind {tmp_path} /dev/shm && mount -o remount,bind,ro /dev/shm && exec "$@"'
+    speech = Path(__file__).parents[1] / "data" / "speech" / "seen-00.ogg"
+    home = tmp_path.with_name("home-beside")
+    ominix = [sys.executable, "-m", "ominix", "--home", str(home), "transcribe", str(speech)]
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", script, "sh", *ominix, "--port", "9", "--model", "tiny-asr"],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "rojo cinco\n"), done.stderr
