@@ -13,7 +13,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ominix.cli.terminal import printable
+from ominix.cli.terminal import is_watched, printable
 
 NAME_COLUMNS = 30
 TURN_SECONDS = 0.1
@@ -30,7 +30,7 @@ class Spinner:
         self._thread = threading.Thread(target=self._turn, daemon=True)
 
     def __enter__(self) -> Spinner:
-        if sys.stderr.isatty():
+        if is_watched():
             self._thread.start()
         return self
 

@@ -46,7 +46,12 @@ def complain(text: str) -> None:
 
 def is_interactive() -> bool:
     """Whether a person sits at both ends: only then may a command ask."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    return sys.stdin is not None and sys.stdin.isatty() and is_watched()
+
+
+def is_watched() -> bool:
+    """Whether somebody sees what goes on: standard error is a terminal, and nobody has closed it."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def exit_status(run: Callable[[], int]) -> int:
@@ -55,8 +60,11 @@ def exit_status(run: Callable[[], int]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        status = run()
-        sys.stdout.flush()
+        try:
+            status = run()
+        finally:  # argparse leaves by SystemExit
+            if sys.stdout is not None:  # closed by whoever started us
+                sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

@@ -195,7 +195,7 @@ class Request:
 
     def _expectation(self) -> str:
         """What is waited for until the first event comes."""
-        if not sys.stderr.isatty():
+        if not terminal.is_watched():
             return ""
         state = self.server.model(self.fields.get("model") or recommended("transcribe"))
         return "waiting" if state.loaded else f"loading {state.id}"

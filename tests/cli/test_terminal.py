@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -62,3 +63,20 @@ def test_characters_that_a_terminal_lacks_are_replaced(encoding):
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode(encoding).endswith(", ??\n")
     assert done.stderr == b"fertig: ??\n"
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["serve", "--help"], ["models"]])
+def test_help_for_a_reader_that_has_left_ends_quietly(argv):
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ominix", *argv]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, timeout=30)
+    os.close(writer)
+    assert (done.returncode in (0, 141), done.stderr) == (True, b"")  # argparse has its own way
+
+
+def test_a_command_without_standard_output_does_its_work():
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -m ominix models >&-', sys.executable], capture_output=True, timeout=30
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
