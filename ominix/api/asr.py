@@ -39,7 +39,6 @@ from ominix.wire.events import Event, Segment
 from ominix.workers.pool import Pool
 
 UNNAMED = ("application/x-www-form-urlencoded", "")  # what curl says of any file, and what nobody says
-RAW_FACTOR = 16  # bare samples are about so many times as large as what others upload
 DETECT_SECONDS = 30.0  # of speech: what Whisper itself looks at
 BODIES = ("multipart/form-data", "application/octet-stream", "audio/wav", *UNNAMED)
 FORMATS = {"txt": "text", "json": "verbose_json", "tsv": "verbose_json", "srt": "srt", "vtt": "vtt"}
@@ -58,7 +57,7 @@ class _Door:
         self._catalog = catalog
         self._answers = answers
         self._admission = admission
-        self._max_bytes = max_bytes * RAW_FACTOR
+        self._max_bytes = max_bytes
 
     def _heard(self, req: Request) -> tuple[JsonObject, Listener]:
         with self._admission.one_at_a_time(), contextlib.ExitStack() as stack:

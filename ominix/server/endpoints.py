@@ -7,12 +7,10 @@ import re
 import falcon
 from falcon import Request, Response, inspect
 
-from ominix.api.asr import RAW_FACTOR
 from ominix.errors import TooLarge, too_large
 from ominix.http.forms import MAX_FIELD_BYTES, UPLOAD_FLAG
 
 SMALL_BODY_BYTES = 64 << 10  # what asks for no work of a model: a name, perhaps a flag
-RAW_PATHS = ("/asr", "/detect-language")  # their recordings may be bare samples
 CHAT_PATH = "/v1/chat/completions"
 CHAT_FLAG = "--max-chat-mib"
 SMALL_PATHS = re.compile(r"/v1/models(/.*)?", re.DOTALL)
@@ -25,7 +23,6 @@ class Endpoints:
     ) -> None:
         # A form's other fields come on top of its file.
         self._max_bytes = max_upload_bytes + MAX_FIELD_BYTES
-        self._max_upload_bytes = max_upload_bytes
         self._max_chat_bytes = max_chat_bytes
         self._routes = [
             (method.method, _pattern(route.path))
@@ -41,8 +38,6 @@ class Endpoints:
         is_small = method != "POST" or SMALL_PATHS.fullmatch(path)
         if is_small:
             return SMALL_BODY_BYTES
-        if path in RAW_PATHS:
-            return self._max_upload_bytes * RAW_FACTOR + MAX_FIELD_BYTES
         return min(self._max_bytes, self._max_chat_bytes) if path == CHAT_PATH else self._max_bytes
 
     def refusal(self, path: str, limit_bytes: int, size_bytes: int = 0) -> TooLarge:
