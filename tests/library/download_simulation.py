@@ -54,6 +54,7 @@ class World:
         self.folders = Folders(home, lock_seconds=0)
         self.wrong = {repo: self.dice.choice(WRONG) for repo in REPOSITORIES[10:14]}
         self.disk_full = False
+        self.commits: dict[str, int] = {}  # by repository: how many there were
         self.children: list[SimulatedChild] = []
         self.lives = 0  # children so far
         self.outcomes: dict[str, int] = {}
@@ -119,6 +120,7 @@ class World:
         acts: dict[Callable[[], None], float] = {
             self._ask: 6, self._burst: 0.1, self._pull: 0.5, self._look: 1, self._cancel: 2, self._delete: 2,
             self._hold: 0.5, self._let_go: 1, self._fill: 0.3, self._free: 1.5, self._restart: 0.3,
+            self._push: 0.5,
         }  # fmt: skip
         (act,) = self.dice.choices(tuple(acts), tuple(acts.values()))
         try:
@@ -195,6 +197,11 @@ class World:
     def _free(self) -> None:
         self.disk_full = False
 
+    def _push(self) -> None:
+        """A new commit in a repository: what was begun of the old one is of no use."""
+        repo_id = self.dice.choice(FAVOURITES)
+        self.commits[repo_id] = self.commits.get(repo_id, 0) + 1
+
     def _restart(self) -> None:
         """The server is stopped or killed, and its children with it; a new one finds the home as it is."""
         if self.chance(0.5):
@@ -218,7 +225,8 @@ class World:
         assert len(records) <= len(REPOSITORIES)
         for path in self.folders.models.glob("[!.]*"):
             files = {file.name: file.read_bytes() for file in path.iterdir()}
-            assert files == repository(records[path.name].repo_id), path
+            record = records[path.name]
+            assert files == repository(record.repo_id, record.revision or ""), path
             assert records[path.name].state == "ready", (path.name, records[path.name])
         for path in self.folders.models.glob(".downloads/*"):
             assert path.name in records, f"{path.name} grows without a record"
@@ -249,9 +257,9 @@ def _open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def repository(repo_id: str) -> dict[str, bytes]:
+def repository(repo_id: str, commit: str) -> dict[str, bytes]:
     """Its files."""
-    weights = random.Random(repo_id).randbytes(200)
+    weights = random.Random(repo_id + commit).randbytes(200)
     return {"config.json": CONFIG, "tokenizer.json": b"{}", "model.safetensors": weights}
 
 
@@ -262,7 +270,6 @@ class SimulatedHub:
         self.repo_id = repo_id
         self._world = world
         self._child = child
-        self._files = repository(repo_id)
         self._wrong = world.wrong.get(repo_id)
 
     def listing(self) -> Listing:
@@ -270,18 +277,20 @@ class SimulatedHub:
         self._may_be_away()
         if self._wrong == "gone":
             raise self._child.failure("not_found")
-        names = [name for name in self._files if self._wrong != "not_a_model" or name != "config.json"]
+        commit = str(self._world.commits.get(self.repo_id, 0))
+        there = repository(self.repo_id, commit)
         if self._wrong == "not_a_model":
             self._child.failure("not_a_model")
-        digests = {name: hashlib.sha256(self._files[name]).hexdigest() for name in names}
-        files = {name: File(name, len(self._files[name]), digests[name], is_sha256=True) for name in names}
-        return Listing("c0ffee", files)
+            del there["config.json"]
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in there.items()}
+        files = {n: File(n, len(data), digests[n], is_sha256=True) for n, data in there.items()}
+        return Listing(commit, files)
 
     def fetch(self, file: File, revision: str, target: Path, progress: Callable[[int], None]) -> None:
-        if target.is_file():
+        data = repository(self.repo_id, revision)[file.name]
+        if target.is_file() and target.read_bytes() == data:
             return
         partial = target.with_name(f"{file.name}.{file.digest[:16]}.partial")
-        data = self._files[file.name]
         have = partial.stat().st_size if partial.exists() else 0
         for start in range(have, len(data), PIECE_BYTES):
             self._child.pause(self._world.dice.uniform(0.05, 2.0))

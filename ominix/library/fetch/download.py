@@ -180,7 +180,7 @@ class Fetch:
 
     def _publish(self, listing: Listing) -> None:
         self._report("verifying", now=True)
-        self._note("ready", downloaded_at=int(time.time()))
+        self._note("ready", revision=listing.revision, downloaded_at=int(time.time()))
         try:
             self._folders.publish(self._id)
         except FileExistsError:
