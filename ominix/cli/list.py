@@ -55,5 +55,6 @@ def _row(model: Model, folders: Folders) -> tuple[str, ...]:
 
 def _pending(download: Download) -> tuple[str, ...]:
     done = f"{size(download.bytes_done)} of {size(download.bytes_total)}"
-    said = f"{download.state}: {download.message}" if download.message else download.state
+    reason = (download.message or "").partition(". ")[0]  # what helps was said when it failed
+    said = f"{download.state}: {reason}" if reason else download.state
     return (download.id, "-", done, "-", said)
