@@ -24,6 +24,7 @@ class Config:
     drain_seconds: float = 30.0  # how long running jobs may go on after SIGTERM
     send_timeout_seconds: float = 60.0  # a client that takes nothing of its answer for longer is closed
     max_upload_bytes: int = 16384 * MIB  # as it comes to the disk: a long film; OpenAI takes 25 MiB
+    max_audio_hours: float = 6.0  # of a recording: more is not heard, since one job would hold a row for days
     max_chat_bytes: int = 8 * MIB  # of a conversation: some two million tokens
     api_keys: tuple[str, ...] = ()
     api_key_files: tuple[Path, ...] = ()  # more of them, one a line

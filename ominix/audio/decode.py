@@ -20,6 +20,7 @@ from ominix.errors import JobRefused
 
 _RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
 _MAX_CHANNELS = 32
+FLAG = "--max-audio-hours"  # of `ominix serve`
 _LOUDEST = 1e6  # integers stored as floats exceed full scale; squares must stay finite
 
 
@@ -94,8 +95,9 @@ class _Bounds:
                 _check(piece)
                 size += piece.samples.nbytes
             if seconds > self._max_seconds:
-                why = f"has more than the {self._max_seconds:g} seconds of audio that are allowed"
-                self.exceeded = too_long(why)
+                self.exceeded = too_long(
+                    f"has more than the {_duration(self._max_seconds)} of audio that are allowed ({FLAG})"
+                )
                 left_seconds = piece.seconds - (seconds - self._max_seconds)
                 if left_seconds > 0:
                     yield _beginning(piece, left_seconds)
@@ -105,6 +107,11 @@ class _Bounds:
                 self.exceeded = too_long(why)
                 return
             yield piece
+
+
+def _duration(seconds: float) -> str:
+    """As a person says it, in the unit of the flag if it is long."""
+    return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds:g} seconds"
 
 
 def _beginning(piece: Piece | Gap, seconds: float) -> Piece | Gap:

@@ -43,7 +43,9 @@ from ominix.wire.transport import NotAMessage
 
 MAX_AUDIO_SECONDS = 6 * 3600.0
 MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float32
+_BYTES_A_SECOND = 96_000 * 2 * 4  # of a longer bound: it is in seconds, and bytes must not come first
 SILENCE_SECONDS = 60.0  # for a block of five seconds, on a machine that has other things to do
+_ROUNDING_SECONDS = 0.001  # of sums of floats
 _MOST_BLOCK_BYTES = 5 * 16_000 * 4
 
 
@@ -98,7 +100,7 @@ class Decoding:
 
     def add_gap(self, seconds: float) -> None:
         """Raises NotAMessage."""
-        if not 0 < seconds <= MAX_AUDIO_SECONDS:
+        if not 0 < seconds <= self._decoder.max_seconds + _ROUNDING_SECONDS:
             raise NotAMessage(f"a gap of {seconds} s")
         self._blocks.append(Gap(seconds))
 
@@ -118,7 +120,7 @@ class Decoder:
     ) -> None:
         """The first child is started here, so that it is ready when a file comes."""
         self._silence_seconds = silence_seconds
-        self._max_seconds = max_seconds
+        self.max_seconds = max_seconds
         self._clock = clock
         self._children = Children(start, clock)
         self._waiting: deque[Decoding] = deque()
@@ -192,7 +194,8 @@ class Decoder:
 
     def _begin(self, decoding: Decoding, child: ChildProcess) -> None:
         try:
-            command = wire.Decode(self._max_seconds, MAX_AUDIO_BYTES, decoding.channel, decoding.language)
+            max_bytes = max(MAX_AUDIO_BYTES, int(self.max_seconds * _BYTES_A_SECOND))
+            command = wire.Decode(self.max_seconds, max_bytes, decoding.channel, decoding.language)
             child.decode(command, decoding.descriptor)
         except OSError:  # it has died idle, without this file
             child.end()

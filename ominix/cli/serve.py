@@ -104,6 +104,10 @@ def _add_limit_flags(f: flags.Flags) -> None:
         dest="max_upload_bytes", default=Config.max_upload_bytes / MIB,
     )  # fmt: skip
     f.one(
+        "max-audio-hours", flags.between(0.01, 240, " (hours)"), "how much of a recording is heard, in hours",
+        default=Config.max_audio_hours,
+    )  # fmt: skip
+    f.one(
         "max-chat-mib", flags.mebibytes, "largest chat request in MiB, at least 0.01",
         dest="max_chat_bytes", default=Config.max_chat_bytes / MIB,
     )  # fmt: skip
@@ -193,6 +197,7 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
         limit_bytes=int(machine_bytes() * WORKER_SHARE),
         cpu=config.cpu,
         log_json=config.log_json,
+        max_audio_seconds=config.max_audio_hours * 3600,
         residency=Residency(
             memory_bytes=config.memory_bytes or int(machine_bytes() * MODELS_SHARE),
             keep_alive_seconds=config.keep_alive_seconds,

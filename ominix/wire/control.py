@@ -20,6 +20,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
     log_json: bool = False  # lines of its log
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
+    max_audio_seconds: float = 6 * 3600.0  # of a recording: the rest is not heard
     stall_seconds: float = 60.0  # a job that makes no progress for longer fails
 
 

@@ -71,6 +71,7 @@ class Pool:
         limit_bytes: int | None = None,
         cpu: str = "fast",
         log_json: bool = False,
+        max_audio_seconds: float = 6 * 3600.0,
         residency: Residency | None = None,
         spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
         clock: Callable[[], float] = time.monotonic,
@@ -82,6 +83,7 @@ class Pool:
         self._limit_bytes = limit_bytes
         self._cpu = cpu
         self._log_json = log_json
+        self._max_audio_seconds = max_audio_seconds
         self._residency = residency or Residency()
         self._spawn = spawn
         self._clock = clock
@@ -130,6 +132,7 @@ class Pool:
             limit_bytes=self._left_bytes(model.id),
             cpu=self._cpu,
             log_json=self._log_json,
+            max_audio_seconds=self._max_audio_seconds,
             stall_seconds=self._stall_seconds,
         )
         try:

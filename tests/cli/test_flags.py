@@ -26,6 +26,7 @@ REFUSED = [
     ("--keep-alive nan", "must be a number from 0"),
     ("--max-upload-mib 0", "must be a number from 0.01 to 1048576 (MiB), not '0'"),
     ("--max-upload-mib nan", "must be a number from"),
+    ("--max-audio-hours 0", "must be a number from 0.01 to 240 (hours), not '0'"),
     ("--memory-gib 0", "must be a number from 0.1 to 1048576 (GiB), not '0'"),
     ("--memory-gib 0.001", "must be a number from 0.1"),
     ("--api-key=", "an API key is visible ASCII"),

@@ -193,7 +193,15 @@ def test_a_worker_is_told_how_its_cpu_is_to_compute():
         specs.append(spec)
         return SpawnedProcess(name, spec)
 
-    pool = Pool(jobs_per_worker=3, stall_seconds=5.0, limit_bytes=1 << 40, cpu="plain", spawn=spawn)
+    pool = Pool(
+        jobs_per_worker=3,
+        stall_seconds=5.0,
+        limit_bytes=1 << 40,
+        cpu="plain",
+        max_audio_seconds=90.0,
+        spawn=spawn,
+    )
     drain(pool.submit(scripted("a"), chat("hello")))
     pool.close()
     assert (specs[0].cpu, specs[0].slots, specs[0].limit_bytes) == ("plain", 3, 1 << 40)
+    assert specs[0].max_audio_seconds == 90.0

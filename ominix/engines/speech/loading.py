@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlx.nn as nn
 
+from ominix.audio.decoder import Decoder
 from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
@@ -24,7 +25,8 @@ _ROWS_AT_LEAST = 4  # the clips of one long recording are answered side by side,
 
 def load(spec: EngineSpec, backend: Backend) -> Scheduler:
     """Raises ValueError for a folder that holds no model that can transcribe, or a broken one."""
-    reading = ReadingThread()  # first, so that its decode child starts while the model is read
+    decoder = partial(Decoder, max_seconds=spec.max_audio_seconds)
+    reading = ReadingThread(decoder)  # first, so that its decode child starts while the model is read
     prepare_model = partial(prepare, backend=backend)
     model = recogniser.load(spec.package, Path(spec.path), prepare_model)
     rows = memory.running_bytes() // model.row_bytes
