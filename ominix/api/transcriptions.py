@@ -25,7 +25,7 @@ from ominix.wire.events import Delta, Event, Progress, Segment, TokenLogprob, Tr
 from ominix.wire.jobs import Cutting, Helper, SubtitleForm, TranscriptionJob
 from ominix.workers.pool import Pool
 
-MAX_JSON_BYTES = 1 << 20  # of a request that names its file
+MAX_JSON_BYTES = 34 << 20  # with a recording of 25 MiB as base64; larger ones come as a form
 SEEK_HZ = 100  # Whisper's `seek` counts frames of 10 ms
 SUBTITLES: dict[str, SubtitleForm] = {"srt": "srt", "vtt": "vtt"}  # by response_format
 
@@ -64,7 +64,7 @@ class Transcriptions:
     def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, int]:
         """The fields and the open audio file, which is closed here when `stack` is."""
         if media.require(req, "multipart/form-data", "application/json") == "application/json":
-            fields = bodies.read_json(req, "transcription_request", MAX_JSON_BYTES)
+            fields = bodies.read_json(req, "transcription_request", min(self._max_bytes, MAX_JSON_BYTES))
             if "file_path" in fields:
                 audio = named_files.open_below(self._audio_roots, fields["file_path"])
                 stack.callback(os.close, audio)

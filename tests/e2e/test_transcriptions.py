@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -318,3 +319,10 @@ def test_translations_know_their_form(shared_server):
     assert post(("response_format", "xml")) == (400, "response_format")
     assert shared_server.request("GET", TRANSLATIONS)[0] == 405
     assert shared_server.request("POST", TRANSLATIONS, {"model": "x"})[0] == 415
+
+
+def test_a_recording_in_json_may_be_as_large_as_openai_takes(shared_server):
+    data = base64.b64encode(bytes(20 << 20)).decode()
+    body = {"model": "scripted-speech", "prompt": "say hi", "input_audio": {"data": data, "format": "wav"}}
+    status, _, found = shared_server.request("POST", "/v1/audio/transcriptions", body)
+    assert (status, found.get("text")) == (200, "hi"), found
