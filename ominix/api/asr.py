@@ -26,7 +26,7 @@ from ominix.api.transcriptions import (
 )
 from ominix.api.translations import translator
 from ominix.errors import InvalidRequest
-from ominix.http import access, forms, media
+from ominix.http import forms, listener, media
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.forms import FileForm
@@ -71,9 +71,8 @@ class _Door:
             asked = _as_transcription(fields)
             helpers = self._catalog.helpers_for(model, {"words"} if wants_words(asked) else ())
             job = transcription_job(asked, upload.descriptor, helpers, model.family.languages)
-            access.entry(req).submitted(model.id)
             job = structs.replace(job, translate=is_translation)
-            return fields, Listener(req, self._pool.submit(model.loadable, job))
+            return fields, listener.submit(req, self._pool, model.loadable, job)
 
     def _read(self, req: Request) -> tuple[JsonObject, forms.Upload]:
         media.require(req, *BODIES)
@@ -89,8 +88,8 @@ class _Door:
 
 class Asr(_Door):
     def on_post(self, req: Request, resp: Response) -> None:
-        fields, listener = self._heard(req)
-        found = collected(listener)
+        fields, events = self._heard(req)
+        found = collected(events)
         if fields["output"] == "json":
             body = as_verbose_json(found, words=fields["word_timestamps"])
             told = {"task": fields["task"], "language": _code(_language(fields, found))}
@@ -104,9 +103,9 @@ class Asr(_Door):
 
 class DetectLanguage(_Door):
     def on_post(self, req: Request, resp: Response) -> None:
-        _, listener = self._heard(req)
-        with contextlib.closing(listener):
-            body = detection(listener)
+        _, events = self._heard(req)
+        with contextlib.closing(events):
+            body = detection(events)
         self._answers.send(resp, "language_detection", body)
 
 

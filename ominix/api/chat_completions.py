@@ -13,10 +13,9 @@ from typing import Any
 from falcon import Request, Response
 
 from ominix.api import conversation
-from ominix.http import access, answers, bodies, sse
+from ominix.http import answers, bodies, listener, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
-from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
 from ominix.library.generation import NO_SETTINGS, GenerationSettings
@@ -52,18 +51,17 @@ class ChatCompletions:
             fields = self._read(req, resp)
             model = self._catalog.able(fields["model"], "chat")
             job = chat_job(fields, model.settings)
-            access.entry(req).submitted(model.id)
             completion = Completion(
                 fields["model"],
                 job.n,
                 logprobs=job.top_logprobs is not None,
                 include_usage=bool((fields.get("stream_options") or {}).get("include_usage")),
             )
-            listener = Listener(req, self._pool.submit(model.loadable, job))
+            events = listener.submit(req, self._pool, model.loadable, job)
         if fields["stream"]:
-            sse.answer(resp, listener, lambda event: self._frames(completion, event))
+            sse.answer(resp, events, lambda event: self._frames(completion, event))
         else:
-            self._answers.send(resp, "chat_completion", completion.collected(listener))
+            self._answers.send(resp, "chat_completion", completion.collected(events))
 
     def _read(self, req: Request, resp: Response) -> JsonObject:
         if not self._ignore_unsupported:

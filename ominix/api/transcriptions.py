@@ -14,10 +14,9 @@ from falcon import Request, Response
 
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN, is_openais
-from ominix.http import access, bodies, forms, media, named_files, sse
+from ominix.http import bodies, forms, listener, media, named_files, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
-from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
 from ominix.text import languages
@@ -54,12 +53,11 @@ class Transcriptions:
             model = self._catalog.able(fields["model"], "transcribe")
             helpers = self._catalog.helpers_for(model, {"words"} if wants_words(fields) else ())
             job = transcription_job(fields, audio, helpers, model.family.languages)
-            access.entry(req).submitted(model.id)
-            listener = Listener(req, self._pool.submit(model.loadable, job))
+            events = listener.submit(req, self._pool, model.loadable, job)
         if fields["stream"]:
-            sse.answer(resp, listener, self._renderer(fields["model"]), last=b"")
+            sse.answer(resp, events, self._renderer(fields["model"]), last=b"")
         else:
-            self._answer(resp, fields, collected(listener))
+            self._answer(resp, fields, collected(events))
 
     def _read(self, req: Request, stack: contextlib.ExitStack) -> tuple[JsonObject, int]:
         """The fields and the open audio file, which is closed here when `stack` is."""

@@ -17,10 +17,9 @@ from ominix.api.transcriptions import (
 )
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN
-from ominix.http import access, forms, media
+from ominix.http import forms, listener, media
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
-from ominix.http.listener import Listener
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
 from ominix.library.model import Model
@@ -45,9 +44,8 @@ class Translations:
             stack.callback(upload.close)
             model = translator(self._catalog, fields["model"])
             job = translation_job(fields, upload.descriptor)
-            access.entry(req).submitted(model.id)
-            listener = Listener(req, self._pool.submit(model.loadable, job))
-        self._answer(resp, fields["response_format"], fields["model"], collected(listener))
+            events = listener.submit(req, self._pool, model.loadable, job)
+        self._answer(resp, fields["response_format"], fields["model"], collected(events))
 
     def _answer(self, resp: Response, response_format: str, model: str, found: Transcript) -> None:
         if response_format in TEXTS:

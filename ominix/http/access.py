@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from falcon import Request
 
+from ominix.wire.jobs import NOBODY, Caller
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -37,6 +39,7 @@ class Rights:
 
     details: bool = True  # of the server's health
     paths: bool = True  # of folders on the machine
+    caller: Caller = NOBODY  # in whose name jobs run
 
 
 def rights(req: Request) -> Rights:

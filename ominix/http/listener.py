@@ -1,4 +1,7 @@
-"""A job's events for one client, watched from the HTTP side: a client that leaves cancels its job."""
+"""A job in the name of its client, and its events, watched from the HTTP side.
+
+A client that leaves cancels its job.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,14 @@ import time
 from collections.abc import Iterator
 
 from falcon import Request
+from msgspec import structs
 
 from ominix.errors import ClientLeft
 from ominix.http import access
+from ominix.wire.control import Loadable
 from ominix.wire.events import Event
+from ominix.wire.jobs import Job
+from ominix.workers.pool import Pool
 from ominix.workers.stream import Stream
 
 POLL_SECONDS = 0.1  # how often a waiting request looks whether its client is still there
@@ -55,3 +62,9 @@ class Listener:
 
     def close(self) -> None:
         self._stream.close()
+
+
+def submit(req: Request, pool: Pool, model: Loadable, job: Job) -> Listener:
+    """Raises what the pool raises."""
+    access.entry(req).submitted(model.id)
+    return Listener(req, pool.submit(model, structs.replace(job, caller=access.rights(req).caller)))

@@ -11,12 +11,19 @@ without a key.
     the admin key     yes             yes              yes
 
 To manage is to download, delete, load and unload: who may transcribe need not empty the disk.
+
+Each key is a tenant: what is kept of its prompts serves no other. Without keys all are one tenant. Clients
+take turns: each key is one; without keys each address, of IPv6 each /64 network, which one machine may have
+to itself.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
+import ipaddress
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -26,6 +33,7 @@ from ominix.errors import Forbidden, NotAuthenticated
 from ominix.http.access import Rights
 from ominix.http.answers import IGNORED
 from ominix.server import hosts
+from ominix.wire.jobs import Caller
 
 # /health then tells its status alone (api/health.py).
 OPEN_PATHS = ("/", "/v1", "/health", "/livez", "/openapi.json", "/docs", "/favicon.ico")
@@ -75,6 +83,7 @@ class Gate:
         self._admin_keys = [key.encode() for key in admin_keys]
         self._hosts = hosts.own_names() | set(map(_name, names))
         self._origins = origins
+        self._secret = secrets.token_bytes(32)  # so nobody can find a key by its tenant's name
 
     def check(self, call: Call) -> Rights:
         """What the caller may be told. Raises Forbidden or NotAuthenticated."""
@@ -85,7 +94,9 @@ class Gate:
         if is_admin or not self._keys or _is_among(given, self._keys):
             if self._admin_keys and not is_admin:
                 _check_manages_nothing(call, given)
-            return Rights(paths=is_admin or (not self._admin_keys and _is_local(call)))
+            sees_paths = is_admin or (not self._admin_keys and _is_local(call))
+            has_key = given is not None and (is_admin or bool(self._keys))
+            return Rights(paths=sees_paths, caller=self._caller(given if has_key else None, call.address))
         is_open = call.path in OPEN_PATHS and call.method in ("GET", "HEAD")
         if is_open or _is_preflight(call):
             return Rights(details=False, paths=False)
@@ -95,6 +106,16 @@ class Gate:
                 code="missing_api_key",
             )
         raise NotAuthenticated("The API key is not one of this server's.")
+
+    def _caller(self, key: str | None, address: str) -> Caller:
+        """`key`: one that was found to be ours."""
+        if key is None:
+            return Caller(client=self._opaque(f"address {_network(address)}"))
+        tenant = self._opaque(f"key {key}")
+        return Caller(tenant, client=tenant)
+
+    def _opaque(self, name: str) -> str:
+        return hashlib.blake2b(name.encode(), key=self._secret, digest_size=8).hexdigest()
 
     def _check_host(self, call: Call) -> None:
         # HTTP/1.0 may leave it out; no browser speaks that.
@@ -142,6 +163,19 @@ def _check_manages_nothing(call: Call, given: str | None) -> None:
     if given is None:
         raise NotAuthenticated(message, code="missing_api_key")
     raise Forbidden(message, code="admin_key_required")
+
+
+def _network(address: str) -> str:
+    """What one machine may call from."""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # no address, as a socket of the file system has none
+        return address
+    if isinstance(found, ipaddress.IPv4Address):
+        return str(found)
+    if found.ipv4_mapped:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def _is_local(call: Call) -> bool:

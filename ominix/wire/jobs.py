@@ -16,6 +16,16 @@ from ominix.wire.transport import Descriptors
 DEFAULT_MAX_TOKENS = 2048
 
 
+class Caller(Struct, frozen=True, array_like=True):
+    """Who asked, in two opaque names. Neither can be turned back into a key or an address."""
+
+    tenant: str = ""  # of its API key: caches of earlier prompts serve their own tenant alone; "": no key
+    client: str = ""  # who takes turns with others: the tenant, or without keys the address it calls from
+
+
+NOBODY = Caller()
+
+
 class Sampling(Struct, frozen=True, array_like=True):
     """How the next token is drawn. Names and meanings are the OpenAI API's, the last three mlx-lm's."""
 
@@ -50,6 +60,7 @@ class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     n: int = 1
     top_logprobs: int | None = None  # None: no logprobs; 0: those of the chosen tokens alone
     template_options: dict[str, Any] = {}  # e.g. enable_thinking
+    caller: Caller = NOBODY
 
 
 class Cutting(Struct, frozen=True, array_like=True):
@@ -84,6 +95,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     subtitles: SubtitleForm | None = None  # TranscriptionDone has them, and no Segment is sent
     channel: str | None = None  # left, right, a number from 0 on, or "separate"; None: the mix of all
     translate: bool = False  # into English; only for models that can
+    caller: Caller = NOBODY
 
 
 Job = ChatJob | TranscriptionJob

@@ -255,3 +255,36 @@ def test_a_preflight_is_answered_in_full(client):
         assert answer.headers["access-control-allow-private-network"] == "true"
     answer = client().simulate_options(CHAT, headers=headers)
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def caller(gate: Gate, key: str | None = None, address: str = LAN):
+    headers = {"HOST": "localhost"} | ({"AUTHORIZATION": f"Bearer {key}"} if key else {})
+    return gate.check(Call("POST", CHAT, headers, address)).caller
+
+
+def test_each_key_is_a_tenant_under_an_opaque_name():
+    one = gate(["alice", "bob"], admin_keys=["root"])
+    names = [caller(one, key).tenant for key in ("alice", "bob", "root")]
+
+    assert len({*names, ""}) == 4
+    assert caller(one, "alice", "10.9.9.9") == caller(one, "alice")
+    assert caller(one, "alice").client == caller(one, "alice").tenant
+    assert caller(gate(["alice"]), "alice").tenant != names[0]  # another start, other names
+
+
+def test_without_keys_all_are_one_tenant_and_each_address_is_a_client():
+    """A key that nobody checks says nothing: whoever sends many would be many clients."""
+    one = gate()
+    assert caller(one, "any").tenant == caller(one).tenant == ""
+    assert caller(one, "any") == caller(one, "other") == caller(one)
+    assert caller(one).client != caller(one, address="10.0.0.8").client
+    assert caller(one, address=f"::ffff:{LAN}") == caller(one)
+    assert caller(one, address="2001:db8::1") == caller(one, address="2001:db8::2:3%eth0")
+    assert caller(one, address="2001:db8::1") != caller(one, address="2001:db8:0:1::1")
+    assert LAN not in caller(one).client
+
+
+def test_who_needs_no_key_is_no_tenant_beside_an_admin_key():
+    one = gate(admin_keys=["root"])
+    assert caller(one, "any").tenant == ""
+    assert caller(one, "root").tenant

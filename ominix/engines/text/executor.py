@@ -55,9 +55,9 @@ class Executor:
         self._trims = can_trim_prompt_cache(empty)
         self._window = min((c.max_size for c in empty if isinstance(c, RotatingKVCache)), default=None)
 
-    def saved_tokens(self, prompt: tuple[int, ...]) -> int:
-        """How many of the prompt's tokens need no prefill, as things are."""
-        return self._prefixes.saved_tokens(prompt)
+    def saved_tokens(self, sequence: Sequence) -> int:
+        """How many of its prompt's tokens need no prefill, as things are."""
+        return self._prefixes.saved_tokens(sequence.tokens, sequence.caller.tenant)
 
     def needs_boundaries(self, prompt_tokens: int) -> bool:
         """Caches that can be trimmed can be cut anywhere later; only others must be kept at boundaries."""
@@ -83,7 +83,7 @@ class Executor:
         """How many of its prompt's tokens its caches hold."""
         caches, cached = self._fork_caches.pop(sequence.id, None), len(sequence.tokens) - 1
         if caches is None:
-            caches, cached = self._prefixes.get(sequence.tokens)
+            caches, cached = self._prefixes.get(sequence.tokens, sequence.caller.tenant)
         if caches is not None and cached == len(sequence.tokens) - 1:
             self._keep_for_forks(sequence, caches)
         recorder = None if sequence.top_logprobs is None else LogitsRecorder()
@@ -109,7 +109,7 @@ class Executor:
         del self._rows[row.uid]
         caches, tokens = self._generator.remove([row.uid], return_prompt_caches=True)[row.uid]
         if row.place > row.cached:
-            self._prefixes.put(tokens, caches)
+            self._prefixes.put(tokens, caches, row.sequence.caller.tenant)
 
     def _prefilled(self, response: PromptProcessingBatch.Response) -> tuple[int, int]:
         row = self._rows[response.uid]
@@ -121,7 +121,7 @@ class Executor:
             if row.left == 1:
                 self._keep_for_forks(row.sequence, caches)
             if row.place in row.sequence.boundaries:
-                self._prefixes.put(list(tokens), caches)
+                self._prefixes.put(list(tokens), caches, row.sequence.caller.tenant)
         return row.sequence.id, row.place
 
     def _keep_for_forks(self, sequence: Sequence, caches: Caches) -> None:
@@ -135,5 +135,6 @@ class Executor:
             logprobs = tuple(row.recorder.likeliest(response.token, row.sequence.top_logprobs or 0))
         if response.finish_reason is not None:
             del self._rows[row.uid]
-            self._prefixes.put(response.all_tokens or [], response.prompt_cache or [])
+            tenant = row.sequence.caller.tenant
+            self._prefixes.put(response.all_tokens or [], response.prompt_cache or [], tenant)
         return Token(row.sequence.id, int(response.token), response.finish_reason, logprobs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ominix.wire.jobs import Sampling
+from ominix.wire.jobs import NOBODY, Caller, Sampling
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Sequence:
     top_logprobs: int | None = None  # None: no log-probabilities; 0: those of the chosen tokens alone
     boundaries: tuple[int, ...] = ()  # beginnings of the prompt, by length, whose caches are kept
     forks: tuple[int, ...] = ()  # ids of sequences with the same prompt: they join where its prefill ends
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True)

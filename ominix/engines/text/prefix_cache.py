@@ -2,7 +2,8 @@
 
 A cache that can be trimmed serves every prompt that begins as its tokens do; one that cannot
 (recurrent states, a sliding window that has moved on) serves only prompts that begin with all of
-them. Knows nothing about text or jobs.
+them. An entry serves its own tenant alone: how much of a prompt is known would tell others, word by word,
+what somebody had asked. The bound holds for all tenants together. Knows nothing about text or jobs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ Caches = list[Any]  # one per layer, of mlx-lm's many cache types
 
 @dataclass(frozen=True, eq=False)
 class _Entry:
+    tenant: str
     tokens: NDArray[np.int32]
     caches: Caches
     size_bytes: int
@@ -44,15 +46,18 @@ class PrefixCache:
     def size_bytes(self) -> int:
         return sum(entry.size_bytes for entry in self._entries)
 
-    def saved_tokens(self, prompt: Sequence[int]) -> int:
+    def saved_tokens(self, prompt: Sequence[int], tenant: str = "") -> int:
         """How many tokens `get` would find, as things are."""
         wanted = np.array(prompt, np.int32)
-        return max((entry.usable(wanted) for entry in self._entries), default=0)
+        return max((entry.usable(wanted) for entry in self._of(tenant)), default=0)
 
-    def get(self, prompt: Sequence[int]) -> tuple[Caches | None, int]:
-        """Caches of the longest known beginning, the caller's own, and how many tokens they hold."""
+    def _of(self, tenant: str) -> list[_Entry]:
+        return [entry for entry in self._entries if entry.tenant == tenant]
+
+    def get(self, prompt: Sequence[int], tenant: str = "") -> tuple[Caches | None, int]:
+        """Copies of the caches of the longest known beginning, and how many tokens they hold."""
         wanted = np.array(prompt, np.int32)
-        best = max(self._entries, key=lambda entry: entry.usable(wanted), default=None)
+        best = max(self._of(tenant), key=lambda entry: entry.usable(wanted), default=None)
         size = best.usable(wanted) if best else 0
         if best is None or size == 0:
             return None, 0
@@ -63,11 +68,12 @@ class PrefixCache:
             trim_prompt_cache(caches, len(best.tokens) - size)
         return caches, size
 
-    def put(self, tokens: Sequence[int], caches: Caches) -> None:
+    def put(self, tokens: Sequence[int], caches: Caches, tenant: str = "") -> None:
         """Keep the caches, which hold exactly these tokens."""
         mx.eval([cache.state for cache in caches])  # cut loose from the batch they came out of
         size_bytes = sum(cache.nbytes for cache in caches)
-        new = _Entry(np.array(tokens, np.int32), caches, size_bytes, can_trim_prompt_cache(caches))
+        trims = can_trim_prompt_cache(caches)
+        new = _Entry(tenant, np.array(tokens, np.int32), caches, size_bytes, trims)
         if size_bytes > self._limit_bytes:
             return
         self._entries = [old for old in self._entries if not _covers(new, old)]
@@ -86,5 +92,7 @@ def common(a: NDArray[np.int32], b: NDArray[np.int32]) -> int:
 
 def _covers(long: _Entry, short: _Entry) -> bool:
     """The first does all that the second can do."""
+    if long.tenant != short.tenant:
+        return False
     begins = common(long.tokens, short.tokens) == len(short.tokens)
     return begins and (long.trims or len(long.tokens) == len(short.tokens))

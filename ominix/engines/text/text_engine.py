@@ -123,7 +123,7 @@ class TextEngine:
         self._jobs[job_id] = running = RunningJob(job_id, len(prompt.tokens), choices, first.id)
         self._by_sequence |= dict.fromkeys(choices, running)
         self._started.append(job_id)
-        self._scheduler.add(first, self._executor.saved_tokens(first.tokens), self._clock(), forks)
+        self._scheduler.add(first, self._executor.saved_tokens(first), self._clock(), forks)
 
     def cancel(self, job_id: int) -> None:
         self._preparation.cancel(job_id)
@@ -168,6 +168,7 @@ class TextEngine:
             choice=0,
             top_logprobs=job.top_logprobs,
             boundaries=prepared.boundaries,
+            caller=job.caller,
         )
         forks = [replace(first, id=ids[choice], choice=choice, boundaries=()) for choice in range(1, job.n)]
         return [replace(first, forks=ids[1:]), *forks]

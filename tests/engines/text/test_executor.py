@@ -96,7 +96,7 @@ def test_what_leaves_is_kept_for_the_next_prompt_and_frees_its_place(models):
 
     assert left == Outcome({}, {})
     assert again.cached == {2: 6}
-    assert one.saved_tokens(tuple(b"abcdeX")) == 5
+    assert one.saved_tokens(plain(9, tokens=tuple(b"abcdeX"))) == 5
 
 
 def test_a_fork_begins_at_its_prompts_end(models):

@@ -10,7 +10,7 @@ from tiny_chat import run, said, text, tokens
 
 from ominix.engines.text.prefix_cache import PrefixCache
 from ominix.wire.events import ChatDone
-from ominix.wire.jobs import ChatJob, Message, Sampling
+from ominix.wire.jobs import Caller, ChatJob, Message, Sampling
 
 LETTERS = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})
 GREEDY = Sampling(temperature=0, logit_bias={tiny_chat.END: -100})
@@ -117,13 +117,14 @@ def test_the_choices_of_a_repeated_question_agree(folders):
 def test_a_cancelled_answer_is_gone_on_from(folders, kind):
     chat = tiny_chat.engine(folders[kind])
     chat.admit(1, ChatJob(said(QUESTION), LETTERS, max_tokens=500))
-    events = [event for _ in range(12) for _, event in chat.step()]
+    events = []
+    while len(text(events)) <= 3:  # on a busy machine its prompt takes some steps
+        events += [event for _, event in chat.step()]
     chat.cancel(1)
 
     on = job(QUESTION, text(events), "go on")
     second = run(chat, on)[0]
 
-    assert len(text(events)) > 3
     assert tokens(second) == tokens(run(tiny_chat.engine(folders[kind]), on)[0])
     assert cached(second) > len(QUESTION)
 
@@ -212,3 +213,29 @@ def test_what_cannot_be_trimmed_serves_only_what_begins_with_all_of_it():
     assert prefixes.saved_tokens([1, 2, 3, 4]) == 3
     assert prefixes.saved_tokens([1, 2, 9]) == 0
     assert prefixes.saved_tokens([1, 2, 3]) == 0
+
+
+def test_nobody_is_served_or_told_of_what_another_tenant_asked():
+    prefixes = PrefixCache(limit_bytes=1 << 20)
+    prefixes.put([1, 2, 3, 4], caches(4), "alice")
+
+    assert prefixes.saved_tokens([1, 2, 3, 4, 5], "alice") == 4
+    for other in ("bob", ""):
+        assert prefixes.saved_tokens([1, 2, 3, 4, 5], other) == 0
+        assert prefixes.get([1, 2, 3, 4, 5], other) == (None, 0)
+
+    prefixes.put([1, 2, 3, 4, 5, 6], caches(6), "bob")  # covers no entry of another tenant
+    assert prefixes.saved_tokens([1, 2, 3, 4, 9], "alice") == 4
+
+
+@pytest.mark.parametrize("kind", tiny_chat.CONFIGS)
+def test_the_same_question_of_another_tenant_begins_at_nothing(folders, kind):
+    chat = tiny_chat.engine(folders[kind])
+    ask = {caller: job(QUESTION, caller=Caller(caller, caller)) for caller in ("alice", "bob")}
+    (first,) = run(chat, ask["alice"])
+    (others,) = run(chat, ask["bob"])
+    (again,) = run(chat, ask["alice"])
+
+    assert cached(first) == cached(others) == 0
+    assert cached(again) > 0
+    assert tokens(first) == tokens(others)
