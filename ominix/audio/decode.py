@@ -15,8 +15,7 @@ import numpy as np
 from ominix.audio import channels, libav, pcm, resample, sniff
 from ominix.audio.channels import Choice
 from ominix.audio.piece import Gap, Piece, Samples
-from ominix.audio.refusals import too_long, unreadable
-from ominix.errors import JobRefused
+from ominix.audio.refusals import Ending, too_long, unreadable
 
 _RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
 _MAX_CHANNELS = 32
@@ -45,10 +44,10 @@ def blocks(
 
     A file that ends early is decoded as far as it goes, whatever its header says: streams have no
     end mark, and whether an upload is whole HTTP tells. Frames that cannot be decoded are left
-    out. Where nothing can be read from some place on, the file is refused, not shortened.
+    out. Where nothing can be read from some place on, the refusal comes after what is before it.
 
-    Raises JobRefused (param "file") while it is iterated, at any block: code "audio_too_long"
-    after all that is within the bounds, else "invalid_audio_format"; with param "channel" for one that is
+    Raises JobRefused (param "file") while it is iterated, after all that can be heard: code "audio_too_long"
+    behind the bounds, else "invalid_audio_format"; with param "channel" for one that is
     not there. Raises OSError if the file cannot be read.
     """
     try:
@@ -63,12 +62,12 @@ def blocks(
 def _blocks(file: FileIO, bounds: _Bounds, choice: Choice, language: str | None) -> Iterator[Samples | Gap]:
     with file:
         empty = True
-        pieces = bounds.within(_pieces(file, language))
+        ending = Ending()
+        pieces = ending.before_refusal(bounds.within(_pieces(file, language)))
         for block in resample.blocks(resample.resampled(_chosen(pieces, choice))):
             empty = empty and isinstance(block, Gap)
             yield block
-        if bounds.exceeded:
-            raise bounds.exceeded
+        ending.check()
         if empty:
             raise unreadable("has 0 samples of audio")
 
@@ -80,14 +79,12 @@ def _pieces(file: FileIO, language: str | None) -> Iterator[Piece | Gap]:
 
 
 class _Bounds:
-    """What is within the bounds is heard, before the refusal of the rest."""
-
     def __init__(self, max_seconds: float, max_bytes: int) -> None:
         self._max_seconds = max_seconds
         self._max_bytes = max_bytes
-        self.exceeded: JobRefused | None = None
 
     def within(self, pieces: Iterable[Piece | Gap]) -> Iterator[Piece | Gap]:
+        """Raises JobRefused after all that is within the bounds."""
         seconds, size = 0.0, 0
         for piece in pieces:
             seconds += piece.seconds
@@ -95,17 +92,14 @@ class _Bounds:
                 _check(piece)
                 size += piece.samples.nbytes
             if seconds > self._max_seconds:
-                self.exceeded = too_long(
-                    f"has more than the {_duration(self._max_seconds)} of audio that are allowed ({FLAG})"
-                )
                 left_seconds = piece.seconds - (seconds - self._max_seconds)
                 if left_seconds > 0:
                     yield _beginning(piece, left_seconds)
-                return
+                longest = _duration(self._max_seconds)
+                raise too_long(f"has more than the {longest} of audio that are allowed ({FLAG})")
             if size > self._max_bytes:
                 why = f"unpacks to more than the {self._max_bytes} bytes of samples that are allowed"
-                self.exceeded = too_long(why)
-                return
+                raise too_long(why)
             yield piece
 
 

@@ -27,7 +27,7 @@ from ominix.audio import mp4_boxes, ogg_links, tracks
 from ominix.audio.codecs import DECODERS
 from ominix.audio.magic import Kind
 from ominix.audio.piece import Gap, Piece, Samples
-from ominix.audio.refusals import unreadable
+from ominix.audio.refusals import Ending, unreadable
 from ominix.audio.timeline import Timeline
 from ominix.errors import JobRefused
 
@@ -128,11 +128,14 @@ def _placed(
 ) -> Iterator[Piece | Gap]:
     changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
     stream.codec_context.options = dict(_FRAME_OPTIONS)
+    ending = Ending()
     if kind.demuxer not in _STAMPED:
-        yield from _joined(_frames(container, stream), changes)
-        return
-    timeline = Timeline(0.0 if starts_at_0 else _origin(container))
-    yield from _joined(timeline.laid(_frames(container, stream, timeline)), changes)
+        yield from _joined(ending.before_refusal(_frames(container, stream)), changes)
+    else:
+        timeline = Timeline(0.0 if starts_at_0 else _origin(container))
+        frames = ending.before_refusal(_frames(container, stream, timeline))
+        yield from _joined(timeline.laid(frames), changes)
+    ending.check()
 
 
 def _without_sound(container: InputContainer, kind: Kind) -> JobRefused:
@@ -275,11 +278,11 @@ def _joined(frames: Iterator[Piece | Gap], changes_left: int) -> Iterator[Piece 
     for frame in frames:
         changed = isinstance(frame, Piece) and bool(held) and _form(frame) != _form(held[0])
         changes_left -= changed
-        if changes_left < 0:
-            raise unreadable("changes its rate or channels on the way: send its parts one by one")
         if held and (changed or isinstance(frame, Gap) or values >= _PIECE_VALUES):
             yield _whole(held)
             held, values = [], 0
+        if changes_left < 0:
+            raise unreadable("changes its rate or channels on the way: send its parts one by one")
         if isinstance(frame, Gap):
             yield frame
         else:

@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
 from ominix.errors import JobRefused
+
+T = TypeVar("T")
+
+
+class Ending:
+    """Puts a refusal off, until the generators behind have handed on what they hold: it was heard."""
+
+    def __init__(self) -> None:
+        self._refusal: JobRefused | None = None
+
+    def before_refusal(self, items: Iterable[T]) -> Iterator[T]:
+        """End where they are refused; `check` raises it."""
+        try:
+            yield from items
+        except JobRefused as error:
+            self._refusal = error
+
+    def check(self) -> None:
+        if self._refusal:
+            raise self._refusal
 
 
 def unreadable(why: str) -> JobRefused:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sounds import chirp, encoded, heard, written
+from sounds import SECONDS, blocks_of, chirp, encoded, heard, written
 
 from ominix.errors import JobRefused
 
@@ -226,10 +226,21 @@ def test_endless_links(file):
     assert "more than 1000 recordings" in refusal(file, data)
 
 
+BARREN_FRAME = b"\xff\xf1\x4c\x40\x02\x1f\xfc" + b"\xff" * 9  # of AAC: a header, nothing that sounds
+
+
 def test_damage_without_end(file):
     header = encoded("adts", "aac", [chirp(48_000)])[:400]
-    frame = b"\xff\xf1\x4c\x40\x02\x1f\xfc" + b"\xff" * 9
-    assert "is damaged" in refusal(file, header + frame * 20_000)
+    assert "is damaged" in refusal(file, header + BARREN_FRAME * 20_000)
+
+
+def test_all_that_comes_before_the_damage_is_heard_first(file):
+    file.write_bytes(encoded("adts", "aac", [chirp(48_000)]) + BARREN_FRAME * 20_000)
+    samples = 0
+    with pytest.raises(JobRefused, match="is damaged"):
+        for block in blocks_of(file):
+            samples += len(block)
+    assert samples / 16_000 == pytest.approx(SECONDS, abs=0.1)
 
 
 def test_a_rate_that_changes_at_each_frame(file):

@@ -1,4 +1,4 @@
-"""A recording longer than what is heard of it, through HTTP: the setting, and what people are told."""
+"""Recordings of which only the beginning is heard, too long or damaged: what people are told, over HTTP."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import av
 import httpx
 import numpy as np
 import pytest
@@ -51,3 +52,33 @@ def test_what_is_heard_ends_at_the_setting(server, long):
     assert body["text"]
     assert "more than the 36 seconds" in body["notice"]
     assert "--max-audio-hours" in answer.headers["X-Ominix-Notice"]
+
+
+BARREN_FRAMES = (b"\xff\xf1\x4c\x40\x02\x1f\xfc" + b"\xff" * 9) * 20_000  # AAC headers, no sound
+
+
+def damaged(samples: np.ndarray, rate_hz: int) -> bytes:
+    """The sound in AAC, then what may be a lost part of a disk."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="adts") as out:
+        stream = out.add_stream("aac", rate=rate_hz, layout="mono")
+        frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1), "fltp", "mono")
+        frame.sample_rate = rate_hz
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    return file.getvalue() + BARREN_FRAMES
+
+
+def test_what_comes_before_the_damage_is_answered(server):
+    said, rate_hz = soundfile.read(SAMPLE, dtype="float32")
+    answer = asked(server, damaged(said, rate_hz), response_format="verbose_json")
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert body["text"] == asked(server, SAMPLE.read_bytes()).json()["text"]
+    assert "damaged" in body["notice"]
+    assert body["notice"] == answer.headers["X-Ominix-Notice"]
+
+
+def test_damage_before_anybody_has_spoken_is_refused(server):
+    said, rate_hz = soundfile.read(SAMPLE, dtype="float32")
+    answer = asked(server, damaged(0 * said, rate_hz))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_audio_format")

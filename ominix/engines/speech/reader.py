@@ -23,7 +23,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 
 from ominix.audio.decoder import Decoder, Decoding
@@ -177,6 +177,7 @@ class _Recording:
         self.work = 0
         self.notice: str | None = None  # what the person has to know of the end
         self._has_heard = False
+        self._has_speech = False  # in clips
         self._decoding: Decoding | None = None
         self._pending: Future[ReadClip | None] | None = None
 
@@ -195,20 +196,38 @@ class _Recording:
         try:
             block = self._decoding.next()
         except OminixError as error:
-            if not (isinstance(error, JobRefused) and error.code == "audio_too_long" and self._has_heard):
+            self._end()
+            if not self._counts_without_the_rest(error):
                 self._pending.set_exception(error)
                 return
-            block, self.notice = None, f"Only the beginning was heard: {error.message}."
+            self.notice = f"Only the beginning was heard: {error.message}."
             log.warning("a recording was cut: %s", error.message)
-        self._has_heard = True
-        if block is None:
-            self._clips.extend(self._cutters.rest())
-            self._ended = True
-        elif isinstance(block, Gap):
-            self._clips.extend(self._cutters.skipped(block.seconds))
         else:
-            self._clips.extend(self._cutters.append(block))
+            self._has_heard = True
+            if block is None:
+                self._end()
+            elif isinstance(block, Gap):
+                self._add(self._cutters.skipped(block.seconds))
+            else:
+                self._add(self._cutters.append(block))
         self._answer()
+
+    def _add(self, clips: Iterator[Clip]) -> None:
+        for clip in clips:
+            self._has_speech = self._has_speech or clip.sound is not None
+            self._clips.append(clip)
+
+    def _end(self) -> None:
+        self._add(self._cutters.rest())
+        self._ended = True
+
+    def _counts_without_the_rest(self, error: OminixError) -> bool:
+        """Whether what came before is an answer: of a damaged file speech is, noise may be the damage."""
+        if not isinstance(error, JobRefused):
+            return False
+        if error.code == "audio_too_long":
+            return self._has_heard
+        return self._has_speech and error.param == "file"
 
     def _answer(self) -> None:
         assert self._decoding and self._pending
