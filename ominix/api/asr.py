@@ -21,6 +21,7 @@ from ominix.api.transcriptions import (
     Transcript,
     as_verbose_json,
     collected,
+    set_notice,
     transcription_job,
     wants_words,
 )
@@ -90,6 +91,7 @@ class Asr(_Door):
     def on_post(self, req: Request, resp: Response) -> None:
         fields, events = self._heard(req)
         found = collected(events)
+        set_notice(resp, found.done)
         if fields["output"] == "json":
             body = as_verbose_json(found, words=fields["word_timestamps"])
             told = {"task": fields["task"], "language": _code(_language(fields, found))}

@@ -91,8 +91,7 @@ class Transcriptions:
 
     def _answer(self, resp: Response, fields: JsonObject, found: Transcript) -> None:
         response_format = fields["response_format"]
-        if found.done.notice:
-            resp.set_header("X-Ominix-Notice", found.done.notice)
+        set_notice(resp, found.done)
         if response_format in TEXTS:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = TEXTS[response_format](found.done).encode()
@@ -127,9 +126,14 @@ def transcription_job(
         logprobs="logprobs" in fields.get("include", []),
         cutting=_cutting(fields.get("chunking_strategy", "auto")),
         helpers=helpers,
-        channel=None if fields.get("channel") in (None, "") else str(fields["channel"]),
+        channel=channel_of(fields),
         subtitles=None if fields["stream"] else SUBTITLES.get(fields["response_format"]),
     )
+
+
+def channel_of(fields: JsonObject) -> str | None:
+    """None: the mix of all."""
+    return None if fields.get("channel") in (None, "") else str(fields["channel"])
 
 
 def _cutting(strategy: str | JsonObject) -> Cutting:
@@ -227,6 +231,12 @@ def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str,
     if not words:
         return body
     return {**body, "words": [{**_word(w), **_speaker(s)} for s in transcript.segments for w in s.words]}
+
+
+def set_notice(resp: Response, done: TranscriptionDone) -> None:
+    """For the formats that have no place for it, too."""
+    if done.notice:
+        resp.set_header("X-Ominix-Notice", done.notice)
 
 
 def _notice(done: TranscriptionDone) -> dict[str, str]:

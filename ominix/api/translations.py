@@ -12,7 +12,9 @@ from ominix.api.transcriptions import (
     Transcript,
     as_json,
     as_verbose_json,
+    channel_of,
     collected,
+    set_notice,
     spelled,
 )
 from ominix.errors import InvalidRequest
@@ -48,6 +50,7 @@ class Translations:
         self._answer(resp, fields["response_format"], fields["model"], collected(events))
 
     def _answer(self, resp: Response, response_format: str, model: str, found: Transcript) -> None:
+        set_notice(resp, found.done)
         if response_format in TEXTS:
             resp.content_type = "text/plain; charset=utf-8"
             resp.data = TEXTS[response_format](found.done).encode()
@@ -83,5 +86,6 @@ def translation_job(fields: JsonObject, audio: int) -> TranscriptionJob:
         context=fields.get("prompt", ""),
         temperature=float(fields["temperature"]),
         subtitles=SUBTITLES.get(fields["response_format"]),
+        channel=channel_of(fields),
         translate=True,
     )

@@ -208,7 +208,7 @@ def _sentence(error: ValidationError) -> str:
         "maxProperties": lambda: f"must have at most {limit} entries",
         "minLength": lambda: "must not be empty",
         "maxLength": lambda: f"must have at most {limit} characters, not {len(value)}",
-        "pattern": lambda: f"must match {limit}, which {given} does not",
+        "pattern": lambda: f"must be {_annotation(error, 'x-must-be')}, not {given}",
         "anyOf": lambda: f"must be {' or '.join(_alternatives(limit))}, not {_shown(value)}",
     }
     sentence = sentences.get(str(error.validator))

@@ -131,4 +131,7 @@ def test_a_channel_that_is_not_there(speech_server, telephone):
     error = answer.json()["error"]
     assert (answer.status_code, error["param"]) == (400, "channel")
     assert "2 channels" in error["message"]
-    assert asked(speech_server, telephone, channel="middle").status_code == 400
+    refused = asked(speech_server, telephone, channel="blue").json()["error"]
+    assert (refused["param"], refused["code"]) == ("channel", "invalid_value")
+    assert "must be left, right, separate, or a channel's number" in refused["message"]
+    assert "^" not in refused["message"]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import mlx.core as mx
+import numpy as np
 import openai
 import pytest
+import soundfile
 import whisper_folders as folders
 from serving import RunningServer
 
@@ -68,6 +72,37 @@ def test_it_translates(client):
     assert srt.startswith("1\n00:00:")
     spoken = client.audio.transcriptions.create(model="my-whisper", file=("a.flac", CLIP), temperature=1.0)
     assert spoken.text != plain.text  # another task in the prompt
+
+
+@pytest.fixture(scope="module")
+def telephone() -> bytes:
+    """The left channel speaks first, then the right one."""
+    said, rate_hz = soundfile.read(io.BytesIO(CLIP), dtype="float32")
+    silence = np.zeros_like(said)
+    file = io.BytesIO()
+    channels = [np.concatenate(parts) for parts in ((said, silence), (silence, said))]
+    soundfile.write(file, np.stack(channels, 1), rate_hz, format="FLAC")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["transcriptions", "translations"])
+def test_each_channel_is_a_speaker_for_whisper_too(server, telephone, kind):
+    answer = httpx.post(
+        f"{server.url}/v1/audio/{kind}",
+        data={
+            "model": "my-whisper",
+            "channel": "separate",
+            "response_format": "verbose_json",
+            "temperature": "1.0",
+        },
+        files={"file": ("a.flac", telephone)},
+        timeout=120,
+    )
+    body = answer.json()
+    assert answer.status_code == 200, body
+    speakers = [segment["speaker"] for segment in body["segments"]]
+    assert list(dict.fromkeys(speakers)) == ["left", "right"]
+    assert speakers == sorted(speakers)
 
 
 def test_a_model_that_does_not_translate_names_one_that_does(client):

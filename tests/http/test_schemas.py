@@ -148,3 +148,27 @@ def test_the_files_name_no_model_but_the_document_does():
     for file in (Path(__file__).parents[2] / "schemas").glob("*.json"):
         named = [line for line in file.read_text("utf-8").splitlines() if MODEL_NAMES.search(line)]
         assert not named, (file, named)
+
+
+def patterns(node: object) -> Iterator[dict]:
+    if isinstance(node, dict):
+        if isinstance(node.get("pattern"), str):
+            yield node
+        node = list(node.values())
+    for inner in node if isinstance(node, list) else []:
+        yield from patterns(inner)
+
+
+@pytest.mark.parametrize("kind", ["_request", "_form"])
+def test_nobody_is_answered_with_a_regular_expression(kind):
+    folder = Path(__file__).parents[2] / "schemas"
+    found = [p for file in folder.glob(f"*{kind}.json") for p in patterns(json.loads(file.read_text()))]
+    assert found
+    assert all("x-must-be" in pattern for pattern in found)
+
+
+def test_a_channel_that_is_none_is_refused_in_words():
+    with pytest.raises(InvalidRequest) as refusal:
+        schemas.checked("transcription_form", {"file": "", "channel": "blue"})
+    said = "'channel' must be left, right, separate, or a channel's number, 0 to 99, not \"blue\"."
+    assert (refusal.value.param, refusal.value.message) == ("channel", said)
