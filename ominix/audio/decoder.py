@@ -38,6 +38,7 @@ from ominix.audio.piece import Gap, Samples
 from ominix.audio.process import ChildProcess
 from ominix.audio.refusals import unreadable
 from ominix.errors import InferenceFailed, JobRefused, OminixError
+from ominix.fairness import FairQueue
 from ominix.wire import decoding as wire
 from ominix.wire.transport import NotAMessage
 
@@ -52,10 +53,13 @@ _MOST_BLOCK_BYTES = 5 * 16_000 * 4
 class Decoding:
     """One recording. `Decoder.decode` makes it."""
 
-    def __init__(self, decoder: Decoder, descriptor: int, channel: str | None, language: str | None) -> None:
+    def __init__(
+        self, decoder: Decoder, descriptor: int, channel: str | None, language: str | None, client: str
+    ) -> None:
         self._decoder = decoder
         self.channel = channel
         self.language = language
+        self.client = client
         self._blocks: deque[Samples | Gap] = deque()
         self._error: OminixError | None = None
         self.descriptor = descriptor
@@ -123,14 +127,21 @@ class Decoder:
         self.max_seconds = max_seconds
         self._clock = clock
         self._children = Children(start, clock)
-        self._waiting: deque[Decoding] = deque()
+        self._waiting: FairQueue[Decoding] = FairQueue(lambda decoding: decoding.client)
         self._running: list[Decoding] = []
         self._asked: list[Decoding] = []
         self._children.keep_ready()
 
-    def decode(self, descriptor: int, channel: str | None = None, language: str | None = None) -> Decoding:
-        """Begin with a file; the descriptor is ours to close. `channel`: see `channels.chosen`."""
-        decoding = Decoding(self, descriptor, channel, language)
+    def decode(
+        self,
+        descriptor: int,
+        channel: str | None = None,
+        language: str | None = None,
+        client: str = "",
+    ) -> Decoding:
+        """Begin with a file; the descriptor is ours to close. `channel`: see `channels.chosen`. `client`: who
+        takes turns with others."""
+        decoding = Decoding(self, descriptor, channel, language, client)
         self._waiting.append(decoding)
         self._children.try_again()
         self._assign()
@@ -182,7 +193,7 @@ class Decoder:
             self._asked.remove(decoding)
 
     def _assign(self) -> None:
-        """Files to children, in the order in which they came."""
+        """Files to children, in turns."""
         while self._waiting and (child := self._children.acquire()):
             self._begin(self._waiting.popleft(), child)
         self._children.keep_ready()
@@ -199,7 +210,7 @@ class Decoder:
             child.decode(command, decoding.descriptor)
         except OSError:  # it has died idle, without this file
             child.end()
-            self._waiting.appendleft(decoding)
+            self._waiting.append(decoding)
             return
         os.close(decoding.descriptor)
         decoding.child, decoding.since = child, self._clock()

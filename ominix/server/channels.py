@@ -114,6 +114,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # waitress has no types
         return request.error is not None or request.command in ("GET", "HEAD", "OPTIONS")
 
     @property
+    def client(self) -> str:
+        """Who takes turns with others: a key that was checked, or an address."""
+        client: str = self.requests[0].rights.caller.client
+        return client or str(self.addr[0])
+
+    @property
     def is_served(self) -> bool:
         return bool(self.requests)
 

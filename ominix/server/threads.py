@@ -1,6 +1,7 @@
 """Threads for questions and threads for work, so that neither starves the other.
 
-A GET starts no work. So `/health` answers beside any crowd of jobs, and a flood of GETs holds up no job.
+A GET starts no work. So `/health` answers beside any crowd of jobs, and a flood of GETs holds up no job. Who
+waits for a thread takes turns with other clients (fairness): a flood of one costs another at most a turn.
 """
 
 from __future__ import annotations
@@ -8,12 +9,17 @@ from __future__ import annotations
 from waitress.task import ThreadedTaskDispatcher
 
 from ominix.errors import Unavailable
+from ominix.fairness import FairQueue
 from ominix.server.channels import Channel
 
 QUESTION_THREADS = 4
 
 
 class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]  # waitress has no types
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: FairQueue[Channel] = FairQueue(lambda channel: channel.client)
+
     def add_task(self, task: Channel) -> None:
         """As waitress does, without its warning that tasks wait: that is no news."""
         with self.lock:

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from msgspec import structs
 
 from ominix.errors import Busy, Conflict, Unavailable, WorkerCrashed
+from ominix.fairness import guests
 from ominix.wire.control import EngineSpec, Loadable
 from ominix.wire.jobs import Job
 from ominix.workers.ordered_lock import POOL, OrderedLock
@@ -61,7 +62,8 @@ class Residency:
 
 
 class Pool:
-    """Thread-safe. `jobs_per_worker` bounds what one worker holds, running and waiting together."""
+    """Thread-safe. `jobs_per_worker` bounds what one worker holds, running and waiting together; guests
+    come beside them (process)."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class Pool:
         spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.capacity = MAX_WORKERS * jobs_per_worker
+        self.capacity = MAX_WORKERS * (jobs_per_worker + guests(jobs_per_worker))
         self.draining = False
         self._jobs_per_worker = jobs_per_worker
         self._stall_seconds = stall_seconds

@@ -16,6 +16,9 @@ The job of whose input it died hears WorkerCrashed, and its client is told not t
 being taken in, or the only one aboard. The others hear Unavailable and may try again. If nobody knows which
 it was, that goes for all of them: together they come back once or twice, and no more.
 
+One client may hold all of its places. Who has no job aboard then still gets one of a few places more
+(fairness.guests): a flood cannot keep others out.
+
 Three kinds of threads come here: requests (`submit`, and `cancel` through their stream), the pool
 (`retire`, `kill`), and the one reader of the process (`on_message`, `on_quiet`, `on_end`). Knows no
 sockets, no clock but the one it is given, no mlx, no HTTP: a simulation can drive it message by message.
@@ -30,6 +33,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from ominix.errors import Busy, OminixError, TooLarge, Unavailable, WorkerCrashed
+from ominix.fairness import guests
 from ominix.wire import jobs
 from ominix.wire.control import (
     Admitting,
@@ -130,7 +134,8 @@ class WorkerProcess:
         self._taken_in: int | None = None  # the last job that was taken in, until anything else is reported
         self._job_ids = itertools.count(1)
         self._streams: dict[int, Stream] = {}
-        self._lock = OrderedLock(WORKER)  # guards _streams, end_reason and last_busy
+        self._clients: dict[int, str] = {}  # of the same jobs
+        self._lock = OrderedLock(WORKER)  # guards _streams, _clients, end_reason and last_busy
 
     @property
     def pid(self) -> int:
@@ -175,17 +180,18 @@ class WorkerProcess:
             raise self._error() from None
 
     def submit(self, job: Job) -> Stream:
-        """Send a job. Raises Busy when `slots` jobs are aboard, WorkerCrashed when the process has ended."""
+        """Send a job. Raises Busy when no place is left for it, WorkerCrashed when the process has ended."""
         job_id = next(self._job_ids)
         stream = Stream(cancel=lambda: self._cancel(job_id))
         with self._lock:
             if self.end_reason is not None:
                 raise self._error()
-            if len(self._streams) >= self.spec.slots:
+            if not self._has_place(job.caller.client):
                 raise Busy(f"{self.name} has {self.spec.slots} requests aboard; try again shortly")
             if not self._streams:
                 self.last_message = self._clock()
             self._streams[job_id] = stream
+            self._clients[job_id] = job.caller.client
         try:
             self._process.send(Submit(job_id, job), jobs.descriptors_of(job))
         except (FrameTooLarge, OutboxFull) as error:
@@ -197,6 +203,11 @@ class WorkerProcess:
             log.debug("%s: the socket is closed", self.name)
         return stream
 
+    def _has_place(self, client: str) -> bool:
+        """Under the lock."""
+        count, slots = len(self._streams), self.spec.slots
+        return count < slots or (count < slots + guests(slots) and client not in self._clients.values())
+
     def _cancel(self, job_id: int) -> None:
         if self._remove(job_id) is not None:
             try:
@@ -207,6 +218,7 @@ class WorkerProcess:
     def _remove(self, job_id: int) -> Stream | None:
         with self._lock:
             stream = self._streams.pop(job_id, None)
+            self._clients.pop(job_id, None)
             if stream is not None:
                 self.last_busy = self._clock()
         return stream
@@ -280,6 +292,7 @@ class WorkerProcess:
             self.end_reason = reason
             streams = dict(self._streams)
             self._streams.clear()
+            self._clients.clear()
         level = logging.WARNING if streams or self._kill_reason is None else logging.INFO
         culprit = next(iter(streams)) if len(streams) == 1 else self._taken_in
         log.log(

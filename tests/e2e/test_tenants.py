@@ -1,8 +1,13 @@
-"""Two clients with a key each, through HTTP: neither learns what the other has asked."""
+"""Two clients with a key each, through HTTP: neither learns of the other, or is held up."""
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from serving import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -40,3 +45,26 @@ def test_without_keys_all_share_what_is_kept(home, serve):
     server = serve("--strict", home=home)
     assert cached_tokens(server, None, "Well") == 0
     assert cached_tokens(server, "any", "Well") > 0
+
+
+def test_a_flood_of_one_key_keeps_nobody_else_out(serve):
+    server = serve(
+        "--scripted", "--strict", "--jobs-per-worker", "4", "--api-key", "alice", "--api-key", "bob"
+    )
+    keys = {name: {"Authorization": f"Bearer {name}"} for name in ("alice", "bob")}
+
+    def ask(name: str, content: str) -> int:
+        asked = {"model": "scripted", "messages": [{"role": "user", "content": content}]}
+        return server.request("POST", "/v1/chat/completions", asked, keys[name])[0]
+
+    with ThreadPoolExecutor(100) as clients:
+        flood = [clients.submit(ask, "alice", "sleep 3") for _ in range(100)]
+        assert eventually(lambda: sum(asked.done() for asked in flood) >= 90)  # refused
+        begun = time.monotonic()
+        assert ask("bob", "hello") == 200
+        waited_seconds = time.monotonic() - begun
+        answers = Counter(asked.result() for asked in flood)
+
+    assert waited_seconds < 2
+    assert answers.keys() == {200, 429}
+    assert answers[200] >= 4

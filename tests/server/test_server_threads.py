@@ -6,8 +6,8 @@ from types import SimpleNamespace
 from ominix.server.threads import QUESTION_THREADS, Dispatcher
 
 
-def task(asks: bool, service) -> SimpleNamespace:
-    return SimpleNamespace(asks=asks, service=service, cancel=lambda: None)
+def task(asks: bool, service, client: str = "a") -> SimpleNamespace:
+    return SimpleNamespace(asks=asks, service=service, cancel=lambda: None, client=client)
 
 
 def test_neither_questions_nor_work_starve_the_other():
@@ -22,3 +22,19 @@ def test_neither_questions_nor_work_starve_the_other():
         assert done.acquire(timeout=10)
         release.set()
     dispatcher.shutdown(5)
+
+
+def test_a_flood_of_one_client_costs_another_a_turn():
+    dispatcher = Dispatcher(work_threads=1)
+    release, done, served = threading.Event(), threading.Event(), []
+    dispatcher.add_task(task(False, release.wait))
+    for _ in range(100):
+        dispatcher.add_task(task(False, lambda: served.append("flood")))
+    dispatcher.add_task(task(False, done.set, client="b"))
+    for _ in range(3):
+        dispatcher.add_task(task(False, lambda: served.append("b"), client="b"))
+    release.set()
+
+    assert done.wait(10)
+    dispatcher.shutdown(5)
+    assert served[:5].count("b") >= 2

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 from serving import chat
 
 from ominix.errors import Busy, InferenceFailed, TooLarge, Unavailable, WorkerCrashed
 from ominix.wire.control import Admitting, Batch, Beat, Cancel, Command, Ending, EngineSpec, Loaded, Loading
 from ominix.wire.events import ChatDone, Delta, Failed, Started
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import Caller, ChatJob, TranscriptionJob
 from ominix.wire.outbox import OutboxFull
 from ominix.wire.transport import FrameTooLarge
 from ominix.workers.process import LEAST_LOAD_STALL_SECONDS, LEAST_MOVED_BYTES, Observer, WorkerProcess
@@ -69,6 +70,26 @@ def news() -> list[int]:
 def worker(process, clock, news) -> WorkerProcess:
     spec = EngineSpec("scripted", "", slots=2)
     return WorkerProcess("m", spec, process, 10.0, lambda worker: news.append(worker.used_bytes), clock)
+
+
+def of(client: str) -> ChatJob:
+    return structs.replace(chat("a"), caller=Caller("", client))
+
+
+def test_a_client_with_no_job_aboard_finds_a_place_beside_a_flood(worker, process):
+    flood = [worker.submit(of("flood")) for _ in range(2)]
+    guest = worker.submit(of("guest"))
+    for client in ("flood", "guest", "another"):  # one place more, and it is taken
+        with pytest.raises(Busy):
+            worker.submit(of(client))
+
+    flood[0].close()
+    with pytest.raises(Busy):
+        worker.submit(of("flood"))
+    worker.submit(of("another"))
+    guest.close()
+    flood[1].close()
+    assert len(worker._clients) == worker.jobs_aboard == 1
 
 
 def test_events_go_to_their_own_stream_and_the_last_frees_the_slot(worker, process):

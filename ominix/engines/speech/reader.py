@@ -182,7 +182,9 @@ class _Recording:
         self._pending: Future[ReadClip | None] | None = None
 
     def open(self, loop: _Loop) -> None:
-        self._decoding = loop.decoder.decode(self._job.audio, self._job.channel, self._job.language)
+        self._decoding = loop.decoder.decode(
+            self._job.audio, self._job.channel, self._job.language, self._job.caller.client
+        )
         loop.recordings[self._decoding] = self
 
     def request(self, pending: Future[ReadClip | None]) -> None:

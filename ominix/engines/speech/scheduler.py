@@ -8,8 +8,9 @@ A clip's way, for many jobs at once:
 
 - Audio is decoded in children and cut on a thread of its own, and only when it is wanted: of a long recording
   few clips are held.
-- A free row goes to the job that has the fewest, so that a short recording does not wait for a long one. All
-  rows are decoded side by side, also those of one recording.
+- A free row goes to the client that has the fewest, then to the one whose turn is longest ago (fairness), and
+  of its jobs to the one that has the fewest, so that a short recording does not wait for a long one. All rows
+  are decoded side by side, also those of one recording.
 - One `step` is one bounded piece of work: a stage on half a minute of audio, or a step of the recogniser. A
   cancel waits no longer than that.
 - Stages go first: a clip that only waits for its words' times is nearest to its client.
@@ -21,7 +22,7 @@ Knows no model, no mlx, no pipe and no HTTP.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from ominix.engines.speech.reader import Reader, ReadingThread
 from ominix.engines.speech.recording import Part, Recording
 from ominix.engines.speech.stages.stage import OpenStage, Stage
 from ominix.errors import InferenceFailed, JobRefused
+from ominix.fairness import Served
 from ominix.models.recogniser import Draw, Features, Prompt, Recogniser
 from ominix.wire.events import Event, Failed, Refused
 from ominix.wire.jobs import Helper, Job, TranscriptionJob
@@ -48,6 +50,7 @@ class Task:
     reader: Reader
     prompt: Prompt
     stages: list[Stage]
+    client: str
     waiting: deque[tuple[Part, Features]] = field(default_factory=deque)
     rows: set[int] = field(default_factory=set)
 
@@ -69,6 +72,7 @@ class Scheduler:
         self._staged: deque[tuple[Task, Part, Stage]] = deque()
         self._reading = reading or ReadingThread()
         self._blas_threads = threads.find()
+        self._served = Served()
 
     @property
     def idle(self) -> bool:
@@ -84,7 +88,7 @@ class Scheduler:
         recording = Recording(job, self._recogniser)
         # Last: from here on the recording's descriptor is the reader's to close.
         reader = Reader(self._reading, job, self._recogniser)
-        self._tasks[job_id] = Task(recording, reader, prompt, stages)
+        self._tasks[job_id] = Task(recording, reader, prompt, stages, job.caller.client)
 
     def _open(self, name: str, helper: Helper) -> Stage:
         if name not in self._stages:
@@ -151,12 +155,16 @@ class Scheduler:
         wait(pending, timeout=_WAIT_SECONDS, return_when=FIRST_COMPLETED)
 
     def _begin_rows(self) -> None:
-        """Give free rows to waiting clips; jobs with the fewest rows first."""
+        """Give free rows to waiting clips, in turns."""
+        places = Counter(task.client for task, _ in self._rows.values())
+        self._served.keep({task.client for task in self._tasks.values()})
         while len(self._rows) < self._size:
             tasks = [task for task in self._tasks.values() if task.waiting]
             if not tasks:
                 return
-            task = min(tasks, key=lambda task: len(task.rows))
+            task = min(tasks, key=lambda t: (places[t.client], self._served.last(t.client), len(t.rows)))
+            places[task.client] += 1
+            self._served.add(task.client)
             part, features = task.waiting.popleft()
             row = self._recogniser.begin(features, task.prompt)
             part.prompt_tokens, part.audio_tokens = row.prompt_tokens, row.audio_tokens

@@ -1,17 +1,19 @@
 """Prompts made beside the engine: jobs in, their prompts out, on a thread of their own.
 
 A template may compute for a second and a long text may be tokenized for longer (both let Python's lock go).
-On the engine's thread that would be a pause in everybody's answer. First come, first served; what is
-cancelled is not made any more. The engine's thread alone calls the methods.
+On the engine's thread that would be a pause in everybody's answer. Clients take turns (fairness), each in the
+order in which it asked; what is cancelled is not made any more. The engine's thread alone calls the methods.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from ominix.engines.text.prompts import Prompt
+from ominix.fairness import FairQueue
 from ominix.wire.jobs import ChatJob
 
 
@@ -37,19 +39,40 @@ class Preparation:
         self._prepare = prepare
         self._thread = ThreadPoolExecutor(1, "prompts")
         self._futures: dict[int, tuple[ChatJob, Future[Prepared]]] = {}  # by job id, in order
+        self._waiting: FairQueue[int] = FairQueue(lambda job_id: self._futures[job_id][0].caller.client)
+        self._lock = threading.Lock()  # guards the two above where the thread chooses
 
     @property
     def idle(self) -> bool:
         return not self._futures
 
     def submit(self, job_id: int, job: ChatJob) -> None:
-        self._futures[job_id] = job, self._thread.submit(self._prepare, job)
+        with self._lock:
+            self._futures[job_id] = job, Future()
+            self._waiting.append(job_id)
+        self._thread.submit(self._run_next)
+
+    def _run_next(self) -> None:
+        """On the thread, once for each job that came: after a cancelled one a call finds none."""
+        with self._lock:
+            if not self._waiting:
+                return
+            job, future = self._futures[self._waiting.popleft()]
+            future.set_running_or_notify_cancel()
+        try:
+            prepared = self._prepare(job)
+        except BaseException as error:  # as an executor's own future has it
+            future.set_exception(error)
+        else:
+            future.set_result(prepared)
 
     def cancel(self, job_id: int) -> None:
         """Forget a job; unknown ids are ignored."""
-        _, future = self._futures.pop(job_id, (None, None))
-        if future:
-            future.cancel()
+        with self._lock:
+            _, future = self._futures.get(job_id, (None, None))
+            if future and not (future.running() or future.done()):
+                self._waiting.remove(job_id)
+            self._futures.pop(job_id, None)
 
     def done(self, wait_seconds: float) -> list[Outcome]:
         """Those that are done by now, in order; waits so long for the first."""

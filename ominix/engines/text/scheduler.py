@@ -10,7 +10,9 @@ moves the states:
        |                     +-------- leave ----------+---> leaving --------> gone
      forks, at the end of their prompt                              plan.leaves
 
-- waiting: first come, first served. Beside prompts in prefill only a prompt joins that this step prefills
+- waiting: the next place is for the client that has the fewest, then for the one whose turn is longest ago
+  (fairness), then for who came first. A client that has none need not wait until a full batch has room:
+  it gets one of a few places more. Beside prompts in prefill only a prompt joins that this step prefills
   together with them, or that is half as long as the shortest: a short question need not wait for a long
   document, and since it is done before that document is, the first in the queue waits no longer than for
   the prompts that it found.
@@ -30,13 +32,15 @@ executor is fast with.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, KeysView
 from dataclasses import dataclass
 
 from ominix.engines.text.budget import PrefillBudget
 from ominix.engines.text.plan import Outcome, Plan, Sequence
+from ominix.fairness import Served, guests
 
-MOST_SEQUENCES = 16  # in prefill and decode together, memory permitting
+MOST_SEQUENCES = 16  # in prefill and decode together, memory permitting; guests come beside them
 BATCH_DELAY_SECONDS = 0.01  # at most
 BATCH_DELAY_TOKENS = 0.2  # nor longer than so much of a token's time: short beside the time to the first one
 
@@ -50,6 +54,10 @@ class _Row:
     held: bool = False  # the executor holds caches of it
     forks: Collection[Sequence] = ()  # until its prefill ends
 
+    @property
+    def client(self) -> str:
+        return self.sequence.caller.client
+
 
 class Scheduler:
     def __init__(self, token_seconds: float, fits: Fits, most_sequences: int = MOST_SEQUENCES) -> None:
@@ -57,7 +65,9 @@ class Scheduler:
         self._budget = PrefillBudget(token_seconds)
         self._fits = fits
         self._most_sequences = most_sequences
-        self._waiting: dict[int, _Row] = {}  # in the order in which they join
+        self._guests = guests(most_sequences)
+        self._waiting: dict[int, _Row] = {}  # in the order in which they came, forks of those that run first
+        self._served = Served()
         self._running: dict[int, _Row] = {}
         self._leaving: list[int] = []
         self._arrived_at: float | None = None  # the last arrival since the last step
@@ -104,12 +114,14 @@ class Scheduler:
         for sequence in plan.joins:
             row = self._running[sequence.id] = self._waiting.pop(sequence.id)
             row.held = True
+            self._served.add(row.client)
             self._prefilled(row, outcome.cached[sequence.id])
         sizes = [self._prefilled(self._running[i], place) for i, place in outcome.prefilled.items()]
         self._learn_seconds(plan, outcome, sizes, seconds)
         for token in outcome.tokens:
             if token.finish:
                 del self._running[token.sequence_id]
+        self._served.keep({row.client for row in (*self._waiting.values(), *self._running.values())})
 
     def _batch_delay_left(self, now: float) -> float:
         if self._arrived_at is None or self._running or not 0 < len(self._waiting) < self._most_sequences:
@@ -119,14 +131,23 @@ class Scheduler:
 
     def _joins(self, budget: int) -> tuple[Sequence, ...]:
         waiting, running, joins = list(self._waiting.values()), list(self._running.values()), []
-        while waiting and len(running) < self._most_sequences:
+        places, served = Counter(row.client for row in running), self._served.copy()
+        while waiting and len(running) < self._most_sequences + self._guests:
             prefills = [row.left for row in running if row.left > 1]
-            row = next((row for row in waiting if _may_join(row.left, prefills, budget)), None)
+            is_full = len(running) >= self._most_sequences
+            able = [
+                row
+                for row in waiting
+                if _may_join(row.left, prefills, budget) and not (is_full and places[row.client])
+            ]
+            row = min(able, key=lambda r: (not r.held, places[r.client], served.last(r.client)), default=None)
             if row is None or not self._has_memory([*running, row]):
                 break
             waiting.remove(row)
             running.append(row)
             joins.append(row.sequence)
+            places[row.client] += 1
+            served.add(row.client)
         return tuple(joins)
 
     def _has_memory(self, rows: Collection[_Row]) -> bool:

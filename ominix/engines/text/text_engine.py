@@ -34,6 +34,7 @@ from ominix.engines.text.prompts import Prompt
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_model import TextModel
 from ominix.errors import InferenceFailed, JobRefused, Unavailable
+from ominix.fairness import guests
 from ominix.wire.events import ChatDone, Event, Failed, Finished, Refused, Started
 from ominix.wire.jobs import ChatJob, Job
 
@@ -232,7 +233,7 @@ def load(path: Path, backend: Backend, cache_bytes: int | None, package: str = "
 def assembled(model: TextModel, limits: MemoryLimits) -> TextEngine:
     """An engine on a loaded model, within these limits."""
     scheduler = Scheduler(_token_seconds(model.model, time.perf_counter), limits.holds)
-    executor = Executor(model, limits.kept_bytes, MOST_SEQUENCES)
+    executor = Executor(model, limits.kept_bytes, MOST_SEQUENCES + guests(MOST_SEQUENCES))
     return TextEngine(model, scheduler, executor, threads.find())
 
 

@@ -20,7 +20,7 @@ from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import JobRefused
 from ominix.wire.events import Delta, Refused, Segment, Started, TranscriptionDone
-from ominix.wire.jobs import Helper, TranscriptionJob
+from ominix.wire.jobs import Caller, Helper, TranscriptionJob
 
 pytestmark = pytest.mark.slow
 
@@ -257,3 +257,22 @@ def test_no_engine_names_a_model():
     )
     for file in engines.rglob("*.py"):
         assert not names.findall(file.read_text()), file.name
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_beside_a_flood_of_one_client_another_waits_for_a_turn(files, rows):
+    engine = Engine(rows)
+    for number in range(1, 9):
+        job = TranscriptionJob(opened(files[1]), caller=Caller(client="b" if number == 8 else "flood"))
+        engine.scheduler.admit(number, job)
+    ended, deadline = [], time.monotonic() + 30
+    tasks = engine.scheduler._tasks.values()
+    while not all(task.waiting for task in tasks):  # until each has a clip to begin
+        assert time.monotonic() < deadline
+        engine.scheduler._receive_clips()
+    while not engine.scheduler.idle:
+        assert time.monotonic() < deadline
+        ended += [n for n, event in engine.scheduler.step() if isinstance(event, TranscriptionDone)]
+
+    assert len(ended) == 8
+    assert ended.index(8) <= 1

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 
 from ominix.engines.text import budget
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
 from ominix.engines.text.scheduler import BATCH_DELAY_SECONDS, MOST_SEQUENCES, Scheduler
-from ominix.wire.jobs import Sampling
+from ominix.fairness import guests
+from ominix.wire.jobs import Caller, Sampling
 
 TOKEN_SECONDS = 0.02
 MEMORY_TOKENS = 20_000  # of all running sequences, padded to the longest
@@ -19,8 +21,12 @@ def fits(sequences: int, tokens: int) -> bool:
     return sequences * tokens <= MEMORY_TOKENS
 
 
-def sequence(number: int, prompt: int = 10, answer: int = 5, forks: tuple[int, ...] = ()) -> Sequence:
-    return Sequence(number, (1,) * prompt, answer, Sampling(), seed=0, choice=0, forks=forks)
+def sequence(
+    number: int, prompt: int = 10, answer: int = 5, forks: tuple[int, ...] = (), client: str = ""
+) -> Sequence:
+    return Sequence(
+        number, (1,) * prompt, answer, Sampling(), seed=0, choice=0, forks=forks, caller=Caller("", client)
+    )
 
 
 @dataclass
@@ -87,11 +93,17 @@ class SimulatedExecutor:
 class Life:
     """A server's life on a simulated clock: sequences come, are cancelled, and leave for a stop string."""
 
-    def __init__(self, rng: random.Random | None = None, saved: Callable[[Sequence], int] = lambda s: 0):
+    def __init__(
+        self,
+        rng: random.Random | None = None,
+        saved: Callable[[Sequence], int] = lambda s: 0,
+        most_sequences: int = MOST_SEQUENCES,
+    ):
         self.rng = rng or random.Random(0)
         self.now = 0.0
         self.executor = SimulatedExecutor(saved)
-        self.scheduler = Scheduler(TOKEN_SECONDS, fits)
+        self.scheduler = Scheduler(TOKEN_SECONDS, fits, most_sequences)
+        self.most_sequences = most_sequences
         self.joined: list[int] = []
         self.finished: list[int] = []
         self.gone: set[int] = set()
@@ -146,7 +158,9 @@ class Life:
 
     def _check(self, plan: Plan) -> None:
         rows = self.executor.rows.values()
-        assert len(rows) <= MOST_SEQUENCES
+        clients = Counter(row.sequence.caller.client for row in rows)
+        assert len(rows) <= self.most_sequences + guests(self.most_sequences)
+        assert max(clients.values(), default=0) <= self.most_sequences
         longest = max((len(row.sequence.tokens) + row.sequence.max_tokens for row in rows), default=0)
         assert len(rows) <= 1 or fits(len(rows), longest), "more than memory holds"
         assert budget.FEWEST <= plan.prefill_tokens <= budget.MOST
@@ -164,7 +178,8 @@ def random_life(seed: int) -> Life:
             group = [number for number, _ in zip(numbers, range(rng.choice((1, 1, 1, 3))), strict=False)]
             if group:
                 prompt = rng.choice((1, 2, 10, 70, 600, 3000))
-                first = sequence(group[0], prompt, rng.choice((1, 4, 20)), tuple(group[1:]))
+                client = rng.choice("aaab")
+                first = sequence(group[0], prompt, rng.choice((1, 4, 20)), tuple(group[1:]), client)
                 life.add(first, guess=min(rng.choice((0, saved[first.id])), prompt - 1))
         for _ in range(rng.choice((0, 1, 3, 30))):
             if not life.scheduler.idle:

@@ -184,3 +184,50 @@ def test_the_scheduler_brings_neither_mlx_nor_a_clock():
 
     assert not {name.split(".")[0] for name in names} & {"time", "datetime", "random", "mlx", "mlx_lm"}
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def flooded(most_sequences: int) -> Life:
+    """A hundred long answers of one client, as many as may run among them."""
+    life = Life(most_sequences=most_sequences)
+    for number in range(100):
+        life.add(sequence(number, answer=50, client="flood"))
+    for _ in range(10):
+        life.step()
+    return life
+
+
+def test_a_client_with_nothing_running_gets_a_place_beside_a_full_batch():
+    life = flooded(MOST_SEQUENCES)
+    assert len(life.executor.rows) == MOST_SEQUENCES
+
+    for number, client in enumerate("abcde", start=100):
+        life.add(sequence(number, client=client))
+    life.step()
+
+    assert life.joined[MOST_SEQUENCES:] == [100, 101, 102, 103]  # and one waits for a place to become free
+    life.end()
+    assert life.joined[MOST_SEQUENCES + 4] == 104
+
+
+@pytest.mark.parametrize("most", [1, 2, 16])
+def test_beside_a_flood_each_client_waits_for_a_turn_at_most(most):
+    life = flooded(most)
+    begun = len(life.joined)
+    for turn in range(3):
+        for number, client in enumerate("abc", start=100 + 10 * turn):
+            life.add(sequence(number, answer=50, client=client))
+    life.end()
+
+    order = [number for number in life.joined[begun:] if number >= 100]
+    assert [number % 10 for number in order[:6]] == [0, 1, 2, 0, 1, 2]
+    assert max(life.joined.index(number) for number in order) - begun < 3 * 4  # three turns of all four
+
+
+def test_clients_share_the_places_whoever_came_first():
+    life = Life(most_sequences=4)
+    for number in range(40):
+        life.add(sequence(number, answer=20, client="ab"[number >= 20]))
+    for _ in range(12):
+        life.step()
+    assert sorted(number >= 20 for number in life.executor.rows) == [False, False, True, True]
+    life.end()
