@@ -15,7 +15,7 @@ from ominix.engines import memory
 from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.engines.speech.stages.words import WordsLoader
-from ominix.models import recogniser
+from ominix.models import claims, recogniser
 from ominix.wire.control import EngineSpec
 
 log = logging.getLogger("ominix.speech")
@@ -28,6 +28,7 @@ def load(spec: EngineSpec, backend: Backend) -> Scheduler:
     decoder = partial(Decoder, max_seconds=spec.max_audio_seconds)
     reading = ReadingThread(decoder)  # first, so that its decode child starts while the model is read
     prepare_model = partial(prepare, backend=backend)
+    claims.check(Path(spec.path))
     model = recogniser.load(spec.package, Path(spec.path), prepare_model)
     rows = memory.running_bytes() // model.row_bytes
     own = {spec.path: model.aligner} if model.aligner else {}

@@ -25,7 +25,7 @@ from ominix.engines import memory
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
-from ominix.models import chat_model
+from ominix.models import chat_model, claims
 
 log = logging.getLogger("ominix.chat")
 
@@ -103,6 +103,7 @@ def _json(path: Path) -> Any:
 def _model(path: Path, config: dict[str, Any], backend: Backend) -> nn.Module:
     kind = config["model_type"]
     try:
+        claims.check(path)
         model, _ = load_model(path, lazy=True)
         door.settle(model, backend, partial(memory.holds_float32, log=log))
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 from ominix import locks
 from ominix.engines.speech.recording import Part
 from ominix.errors import JobRefused
-from ominix.models import aligner
+from ominix.models import aligner, claims
 from ominix.models.aligner import Aligner, Utterance
 from ominix.models.recogniser import Prepare
 from ominix.wire.jobs import Helper, TranscriptionJob
@@ -78,6 +78,7 @@ class WordsLoader:
         folder = Path(helper.path)
         log.info("loading the aligner %s", folder.name)
         try:
+            claims.check(folder)
             return aligner.load(helper.package, folder, self._prepare)
         except ValueError as error:
             reason = str(error).replace(f"{folder.parent}{os.sep}", "")
