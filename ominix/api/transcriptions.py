@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from falcon import Request, Response
+from msgspec import structs
 
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN, is_openais
@@ -20,7 +21,17 @@ from ominix.http.answers import Answers
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
 from ominix.text import languages
-from ominix.wire.events import Delta, Event, Progress, Segment, TokenLogprob, TranscriptionDone, Word
+from ominix.wire.events import (
+    Delta,
+    Event,
+    Progress,
+    Segment,
+    Started,
+    TokenLogprob,
+    Track,
+    TranscriptionDone,
+    Word,
+)
 from ominix.wire.jobs import Cutting, Helper, SubtitleForm, TranscriptionJob
 from ominix.workers.pool import Pool
 
@@ -55,7 +66,9 @@ class Transcriptions:
             job = transcription_job(fields, audio, helpers, model.family.languages)
             events = listener.submit(req, self._pool, model.loadable, job)
         if fields["stream"]:
-            sse.answer(resp, events, self._renderer(fields["model"]), last=b"")
+            for event in sse.answer(resp, events, self._renderer(fields["model"]), last=b""):
+                if isinstance(event, Started):
+                    set_notice(resp, event)
         else:
             self._answer(resp, fields, collected(events))
 
@@ -78,6 +91,8 @@ class Transcriptions:
         logprobs: list[TokenLogprob] = []
 
         def messages(event: Event) -> list[bytes]:
+            if isinstance(event, Started):
+                return [sse.comment(f"notice: {event.notice}")] if event.notice else []
             if isinstance(event, Progress):
                 return [sse.comment(f"progress {event.done_seconds:.2f}/{event.total_seconds or 0:.2f}")]
             if isinstance(event, Delta):
@@ -194,6 +209,7 @@ class Transcript:
     """What a job's events add up to."""
 
     done: TranscriptionDone = field(default_factory=lambda: TranscriptionDone("", None, 0.0))
+    track: Track | None = None
     segments: list[Segment] = field(default_factory=list)
     logprobs: list[TokenLogprob] = field(default_factory=list)
 
@@ -201,7 +217,9 @@ class Transcript:
 def collected(events: Iterable[Event]) -> Transcript:
     transcript = Transcript()
     for event in events:
-        if isinstance(event, Segment):
+        if isinstance(event, Started):
+            transcript.track = event.track
+        elif isinstance(event, Segment):
             transcript.segments.append(event)
         elif isinstance(event, Delta):
             transcript.logprobs += event.logprobs
@@ -227,16 +245,17 @@ def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str,
         "segments": [{**_segment(s), **_speaker(s)} for s in transcript.segments],
         "usage": _usage(transcript),
         **_notice(done),
+        **({"track": structs.asdict(transcript.track)} if transcript.track else {}),
     }
     if not words:
         return body
     return {**body, "words": [{**_word(w), **_speaker(s)} for s in transcript.segments for w in s.words]}
 
 
-def set_notice(resp: Response, done: TranscriptionDone) -> None:
+def set_notice(resp: Response, event: Started | TranscriptionDone) -> None:
     """For the formats that have no place for it, too."""
-    if done.notice:
-        resp.set_header("X-Ominix-Notice", done.notice)
+    if event.notice:
+        resp.set_header("X-Ominix-Notice", event.notice)
 
 
 def _notice(done: TranscriptionDone) -> dict[str, str]:

@@ -23,7 +23,7 @@ from ominix.audio import decode, piece
 from ominix.errors import JobRefused
 from ominix.limits import Watch
 from ominix.wire import transport
-from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Gap, Ready, Samples
+from ominix.wire.decoding import COMMANDS, Decode, Decoded, DecodeRefused, Gap, Opened, Ready, Samples
 from ominix.wire.transport import Transport
 
 # PyAV imports a module for each of these with the first file that has such a stream, when nothing can be
@@ -76,18 +76,22 @@ def _serve(parent: Transport[Decode], watch: Watch, command: Decode, descriptor:
 
 
 def _send_blocks(parent: Transport[Decode], watch: Watch, command: Decode, descriptor: int) -> None:
+    opened: list[Opened] = []
     blocks = decode.blocks(
         descriptor,
         max_seconds=command.max_seconds,
         max_bytes=command.max_bytes,
         channel=command.channel,
         language=command.language,
+        on_opened=opened.append,
     )
     while True:
         with watch.computing():
             block = next(blocks, None)
         if block is None:
             return
+        while opened:
+            parent.send(opened.pop(0))
         parent.send(_sent(block))
 
 

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from io import FileIO
 
 import numpy as np
 
-from ominix.audio import channels, libav, pcm, resample, sniff
+from ominix.audio import channels, lengths, libav, pcm, resample, sniff
 from ominix.audio.channels import Choice
 from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import Ending, too_long, unreadable
+from ominix.wire.decoding import Opened
 
 _RATES_HZ = (2_000, 3_000_000)  # the highest: DSD512, as FFmpeg decodes it
 _MAX_CHANNELS = 32
@@ -30,11 +32,14 @@ def blocks(
     max_bytes: int,
     channel: str | None = None,
     language: str | None = None,
+    on_opened: Callable[[Opened], None] = lambda opened: None,
 ) -> Iterator[Samples | Gap]:
     """The audio of an open file in blocks of (80000,) samples, five seconds each.
 
     Gaps stand between blocks for what was not recorded or is lost, and for the time before the sound begins;
     shorter blocks are before gaps and at the end.
+
+    `on_opened` is called before the first block, of joined recordings for each.
 
     The descriptor belongs to this call: it is closed with the iterator, also with one that was never asked.
 
@@ -56,14 +61,17 @@ def blocks(
         os.close(descriptor)
         raise
     bounds = _Bounds(max_seconds, max_bytes)
-    return _blocks(file, bounds, channels.chosen(channel), language)
+    pieces = partial(_pieces, file, language, on_opened)
+    return _blocks(file, bounds, channels.chosen(channel), pieces)
 
 
-def _blocks(file: FileIO, bounds: _Bounds, choice: Choice, language: str | None) -> Iterator[Samples | Gap]:
+def _blocks(
+    file: FileIO, bounds: _Bounds, choice: Choice, opened: Callable[[], Iterator[Piece | Gap]]
+) -> Iterator[Samples | Gap]:
     with file:
         empty = True
         ending = Ending()
-        pieces = ending.before_refusal(bounds.within(_pieces(file, language)))
+        pieces = ending.before_refusal(bounds.within(opened()))
         for block in resample.blocks(resample.resampled(_chosen(pieces, choice))):
             empty = empty and isinstance(block, Gap)
             yield block
@@ -72,10 +80,13 @@ def _blocks(file: FileIO, bounds: _Bounds, choice: Choice, language: str | None)
             raise unreadable("has 0 samples of audio")
 
 
-def _pieces(file: FileIO, language: str | None) -> Iterator[Piece | Gap]:
+def _pieces(file: FileIO, language: str | None, on_opened: Callable[[Opened], None]) -> Iterator[Piece | Gap]:
     kind = sniff.kind(file)
     sound = pcm.opened(file) if kind.demuxer in pcm.DEMUXERS else None
-    return libav.pieces(file, kind, language) if sound is None else pcm.pieces(sound)
+    if sound is None:
+        return libav.pieces(file, kind, language, on_opened)
+    on_opened(Opened(sound.frames / sound.samplerate))
+    return pcm.pieces(sound)
 
 
 class _Bounds:
@@ -95,17 +106,12 @@ class _Bounds:
                 left_seconds = piece.seconds - (seconds - self._max_seconds)
                 if left_seconds > 0:
                     yield _beginning(piece, left_seconds)
-                longest = _duration(self._max_seconds)
+                longest = lengths.spelled(self._max_seconds)
                 raise too_long(f"has more than the {longest} of audio that are allowed ({FLAG})")
             if size > self._max_bytes:
                 why = f"unpacks to more than the {self._max_bytes} bytes of samples that are allowed"
                 raise too_long(why)
             yield piece
-
-
-def _duration(seconds: float) -> str:
-    """As a person says it, in the unit of the flag if it is long."""
-    return f"{seconds / 3600:g} hours" if seconds >= 3600 else f"{seconds:g} seconds"
 
 
 def _beginning(piece: Piece | Gap, seconds: float) -> Piece | Gap:

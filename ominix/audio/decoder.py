@@ -32,6 +32,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ominix.audio import lengths
 from ominix.audio.channels import MAX_SEPARATE, SEPARATE
 from ominix.audio.children import Children
 from ominix.audio.piece import Gap, Samples
@@ -47,6 +48,7 @@ MAX_AUDIO_BYTES = 16 << 30  # as decoded: six hours of stereo at 96 kHz in float
 _BYTES_A_SECOND = 96_000 * 2 * 4  # of a longer bound: it is in seconds, and bytes must not come first
 SILENCE_SECONDS = 60.0  # for a block of five seconds, on a machine that has other things to do
 _ROUNDING_SECONDS = 0.001  # of sums of floats
+_SLACK_SECONDS = 1.0  # of what files say of themselves
 _MOST_BLOCK_BYTES = 5 * 16_000 * 4
 
 
@@ -66,6 +68,7 @@ class Decoding:
         self.child: ChildProcess | None = None
         self.since = 0.0  # when it was asked, or got its child, whichever came last
         self.ended = False
+        self.opened: wire.Opened | None = None  # what the file says of itself, once there is a block
 
     @property
     def has_news(self) -> bool:
@@ -91,6 +94,24 @@ class Decoding:
     def cancel(self) -> None:
         """No more of it is wanted: its child is killed, whatever it does. May be called more than once."""
         self._decoder.cancel(self)
+
+    def open(self, opened: wire.Opened) -> None:
+        """Of joined recordings the first counts. Raises NotAMessage."""
+        track = opened.track
+        if opened.seconds is not None and not 0 <= opened.seconds < math.inf:
+            raise NotAMessage(f"a file of {opened.seconds} s")
+        if track and max(map(len, (track.codec, track.language, track.title))) > wire.MAX_TEXT:
+            raise NotAMessage("a track with a long name")
+        self.opened = self.opened or opened
+
+    @property
+    def notice(self) -> str | None:
+        """That not all can be heard, if the file says so before it is decoded."""
+        seconds = self.opened and self.opened.seconds
+        if not seconds or seconds <= self._decoder.max_seconds + _SLACK_SECONDS:
+            return None
+        allowed = lengths.spelled(self._decoder.max_seconds)
+        return f"The file announces {lengths.spelled(seconds)} of audio: the first {allowed} are heard."
 
     def add(self, block: bytes, channels: int | None) -> None:
         """Raises NotAMessage: what a broken codec has made of its process may send anything."""
@@ -246,6 +267,8 @@ class Decoder:
         if decoding.ended:  # what an honest child says after the end is nothing
             return
         match answer:
+            case wire.Opened():
+                decoding.open(answer)
             case wire.Samples(block, channels):
                 decoding.add(block, channels)
             case wire.Gap(seconds):

@@ -30,6 +30,7 @@ from ominix.audio.piece import Gap, Piece, Samples
 from ominix.audio.refusals import Ending, unreadable
 from ominix.audio.timeline import Timeline
 from ominix.errors import JobRefused
+from ominix.wire.decoding import Opened
 
 _MAX_PLANES = 7  # from the eighth on PyAV reads past the end of FFmpeg's list of planes
 _MAX_FRAME_VALUES = 1 << 22  # samples times channels; FLAC may have 65,535 times 8
@@ -82,33 +83,43 @@ class _Source:
         return self._at - self._start
 
 
-def pieces(file: FileIO, kind: Kind, language: str | None = None) -> Iterator[Piece | Gap]:
+def pieces(
+    file: FileIO,
+    kind: Kind,
+    language: str | None = None,
+    on_opened: Callable[[Opened], None] = lambda opened: None,
+) -> Iterator[Piece | Gap]:
     """Some seconds each. A frame that cannot be decoded is left out, as a player does.
 
-    `language`: an English name; its track is preferred where there are several.
+    `language`: an English name; its track is preferred where there are several. `on_opened` is called before
+    the first piece; of joined recordings for each.
     """
     starts_at_0 = kind.demuxer == "mov" and mp4_boxes.check(file, kind.start)
     spans = [(kind.start, file.seek(0, 2))]
     if kind.demuxer == "ogg":
         spans = ogg_links.links(file, kind.start)
     for start, end in spans:
-        yield from _pieces(partial(_opened, file, start, end, kind), kind, starts_at_0, language)
+        place = partial(_placed, kind=kind, starts_at_0=starts_at_0, on_opened=on_opened)
+        yield from _pieces(partial(_opened, file, start, end, kind), kind, language, place)
 
 
 def _pieces(
-    opened: Callable[[], InputContainer], kind: Kind, starts_at_0: bool, language: str | None
+    opened: Callable[[], InputContainer],
+    kind: Kind,
+    language: str | None,
+    placed: Callable[[InputContainer, AudioStream], Iterator[Piece | Gap]],
 ) -> Iterator[Piece | Gap]:
     with opened() as container:
         streams = tracks.ranked(container.streams.audio, language)
         if not streams:
             raise _without_sound(container, kind)
         if len(streams) == 1:
-            yield from _placed(container, streams[0], kind, starts_at_0)
+            yield from placed(container, streams[0])
             return
         index = _sounding(container, streams)
     with opened() as container:
         stream = next(stream for stream in container.streams.audio if stream.index == index)
-        yield from _placed(container, stream, kind, starts_at_0)
+        yield from placed(container, stream)
 
 
 def _sounding(container: InputContainer, streams: list[AudioStream]) -> int:
@@ -124,8 +135,13 @@ def _sounding(container: InputContainer, streams: list[AudioStream]) -> int:
 
 
 def _placed(
-    container: InputContainer, stream: AudioStream, kind: Kind, starts_at_0: bool
+    container: InputContainer,
+    stream: AudioStream,
+    kind: Kind,
+    starts_at_0: bool,
+    on_opened: Callable[[Opened], None],
 ) -> Iterator[Piece | Gap]:
+    on_opened(tracks.announced(container, stream))
     changes = 0 if kind.demuxer in _NO_CHANGES else _MAX_CHANGES
     stream.codec_context.options = dict(_FRAME_OPTIONS)
     ending = Ending()

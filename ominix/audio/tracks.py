@@ -11,14 +11,18 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+import av
 import numpy as np
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition, Stream
 
 from ominix.audio.codecs import DECODERS
 from ominix.audio.piece import Piece
 from ominix.text import languages
+from ominix.wire.decoding import MAX_TEXT, Opened
+from ominix.wire.events import Track
 
 _ASIDE = (
     Disposition.comment
@@ -45,6 +49,17 @@ def ranked(tracks: Iterable[AudioStream], language: str | None = None) -> list[A
         return language is not None and spoken != language, bool(aside), not is_default, track.index
 
     return sorted((track for track in tracks if _is_decodable(track)), key=rank)
+
+
+def announced(container: InputContainer, stream: AudioStream) -> Opened:
+    """What the file says of itself and of the track that is taken."""
+    ticks = container.duration  # None, or below 0: nobody knows
+    seconds = ticks / av.time_base if ticks and ticks > 0 else None
+    count = len(container.streams.audio)
+    if count == 1:
+        return Opened(seconds)
+    texts = (stream.metadata.get(name, "")[:MAX_TEXT] for name in ("language", "title"))
+    return Opened(seconds, Track(stream.index, count, stream.codec_context.name, *texts))
 
 
 def _is_decodable(track: AudioStream) -> bool:

@@ -59,8 +59,11 @@ class Body:
         self._listener.close()
 
 
-def answer(resp: Response, listener: Listener, render: Render, last: bytes = DONE) -> None:
-    """Answer with events. The first is awaited here, so that an early error keeps its status."""
+def answer(resp: Response, listener: Listener, render: Render, last: bytes = DONE) -> list[Event]:
+    """Answer with events. The first is awaited here, so that an early error keeps its status.
+
+    What has come by then is returned: headers may depend on it.
+    """
     first: list[Event] = []
     try:
         while not first:
@@ -72,3 +75,4 @@ def answer(resp: Response, listener: Listener, render: Render, last: bytes = DON
     resp.set_header("Cache-Control", "no-cache")
     resp.set_header("X-Accel-Buffering", "no")
     resp.stream = Body(listener, render, first, last)
+    return first

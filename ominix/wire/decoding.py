@@ -1,13 +1,16 @@
 """What a worker and its decode children say to each other. `transport` carries it.
 
-Down goes one Decode at a time, with the file's descriptor. Back come Samples and Gaps, as many as it takes,
-then Decoded or DecodeRefused. Before all that a child says Ready, once. Its death reads as end-of-file.
+Down goes one Decode at a time, with the file's descriptor. Back come Opened, then Samples and Gaps, as many
+as it takes, then Decoded or DecodeRefused. Before all that a child says Ready, once. Its death reads as
+end-of-file.
 """
 
 from __future__ import annotations
 
 import msgspec
 from msgspec import Struct
+
+from ominix.wire.events import Track
 
 
 class Decode(Struct, frozen=True, array_like=True, tag=True):
@@ -21,6 +24,13 @@ class Decode(Struct, frozen=True, array_like=True, tag=True):
 
 class Ready(Struct, frozen=True, array_like=True, tag=True):
     """Everything is imported and the limits are set."""
+
+
+class Opened(Struct, frozen=True, array_like=True, tag=True):
+    """What the file says of itself, before its first block; the seconds may be wrong."""
+
+    seconds: float | None  # None: it does not say
+    track: Track | None = None  # the one that is decoded, of several
 
 
 class Samples(Struct, frozen=True, array_like=True, tag=True):
@@ -48,6 +58,7 @@ class DecodeRefused(Struct, frozen=True, array_like=True, tag=True):
     code: str | None
 
 
-Answer = Ready | Samples | Gap | Decoded | DecodeRefused
+Answer = Ready | Opened | Samples | Gap | Decoded | DecodeRefused
+MAX_TEXT = 200  # characters of what a Track says
 ANSWERS = msgspec.msgpack.Decoder(Answer)
 COMMANDS = msgspec.msgpack.Decoder(Decode)

@@ -14,8 +14,21 @@ class TokenLogprob(Struct, frozen=True, array_like=True):
     top: tuple[TokenLogprob, ...] = ()
 
 
+class Track(Struct, frozen=True, array_like=True):
+    """The sound track that is transcribed, of a file that has several. Texts are the file's own."""
+
+    index: int  # of all the file's streams, from 0 on
+    count: int  # of sound tracks
+    codec: str
+    language: str = ""
+    title: str = ""
+
+
 class Started(Struct, frozen=True, array_like=True, tag=True):
     """The job was understood and its input fits; what follows is the answer."""
+
+    notice: str | None = None  # what the person has to know before the work: not all will be heard
+    track: Track | None = None
 
 
 class Delta(Struct, frozen=True, array_like=True, tag=True):

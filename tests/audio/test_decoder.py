@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import signal
@@ -21,7 +22,8 @@ from ominix.audio.children import MOST_FILES
 from ominix.audio.decoder import Decoder
 from ominix.audio.process import ChildProcess
 from ominix.errors import InferenceFailed, JobRefused
-from ominix.wire.decoding import Samples
+from ominix.wire.decoding import Opened, Samples
+from ominix.wire.events import Track
 
 pytestmark = pytest.mark.slow
 
@@ -357,11 +359,18 @@ def test_after_a_crowd_two_idle_children_are_kept(make, file):
 class Liar(ChildProcess):
     """Sends what is no block, as a codec may that has written where it should not."""
 
+    def __init__(self, sent):
+        super().__init__()
+        self._sent = sent
+
     def receive(self):
-        return [Samples(b"123")] if self.files else super().receive()
+        return [self._sent] if self.files else super().receive()
 
 
-@pytest.mark.parametrize("own", [{"start": Liar}], indirect=True)
+LIES = [Samples(b"123"), Opened(math.nan), Opened(None, Track(1, 2, "aac", title="x" * 10_000))]
+
+
+@pytest.mark.parametrize("own", [{"start": partial(Liar, lie)} for lie in LIES], indirect=True)
 def test_a_child_that_sends_nonsense_is_killed(own, hour):
     decoding = begin(own, hour)
     (refusal,) = samples_of(own, decoding)

@@ -13,6 +13,7 @@ from av.stream import Disposition
 from sounds import SECONDS, blocks_of, chirp, encoded, heard, likeness
 
 from ominix.audio import decode, tracks
+from ominix.wire.events import Track
 
 CASES = Path(__file__).parents[1] / "data" / "cases"
 NOISE = np.random.default_rng(1).standard_normal(48_000 * SECONDS).astype(np.float32) / 9
@@ -32,6 +33,25 @@ def test_a_silent_default_track_loses_to_one_that_sounds(file, container):
 def test_of_silent_tracks_the_default_one_is_heard(file):
     samples = heard(file, encoded("matroska", "aac", [SILENCE, SILENCE], default_track=1))
     assert len(samples) / 16_000 == pytest.approx(SECONDS, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "sounds", "track"),
+    [
+        ("matroska", "aac", [SILENCE, NOISE], Track(1, 2, "aac")),
+        ("mp4", "aac", [NOISE, SILENCE], Track(0, 2, "aac", "und")),
+        ("matroska", "aac", [NOISE], None),
+        ("wav", "pcm_s16le", [NOISE], None),
+        ("flac", "flac", [NOISE], None),
+    ],
+)
+def test_what_a_file_says_of_itself_comes_before_its_sound(file, container, codec, sounds, track):
+    file.write_bytes(encoded(container, codec, sounds))
+    opened = []
+    descriptor = os.open(file, os.O_RDONLY)
+    blocks = decode.blocks(descriptor, max_seconds=60, max_bytes=1 << 30, on_opened=opened.append)
+    next(blocks)
+    assert [(o.seconds, o.track) for o in opened] == [(pytest.approx(SECONDS, abs=0.1), track)]
 
 
 @pytest.mark.parametrize("name", ["unknown-codec-first.mkv", "silent-first.mkv"])

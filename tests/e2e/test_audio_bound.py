@@ -82,3 +82,17 @@ def test_damage_before_anybody_has_spoken_is_refused(server):
     said, rate_hz = soundfile.read(SAMPLE, dtype="float32")
     answer = asked(server, damaged(0 * said, rate_hz))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_audio_format")
+
+
+def test_a_stream_says_at_once_that_the_file_is_longer(server, long):
+    said = "The file announces 45 seconds of audio: the first 36 seconds are heard."
+    answer = asked(server, long, stream="true")
+    assert answer.headers["X-Ominix-Notice"] == said
+    assert answer.text.startswith(f": notice: {said}\n\n")
+    assert "more than the 36 seconds" in answer.text.splitlines()[-2]
+
+
+def test_a_file_within_the_setting_has_no_notice(server):
+    answer = asked(server, SAMPLE.read_bytes(), stream="true")
+    assert "notice" not in answer.text
+    assert "X-Ominix-Notice" not in answer.headers

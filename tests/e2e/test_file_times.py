@@ -81,3 +81,8 @@ def test_the_track_that_speaks_is_heard(speech_server, name):
     assert [(s["start"], s["end"]) for s in body["segments"]] == near(SPOKEN)
     assert words_right(body["text"]) >= 8
     assert body["duration"] == pytest.approx(7.06, abs=0.05)
+    assert (body["track"]["index"], body["track"]["count"]) == (2, 2)  # a picture is 0
+
+
+def test_a_single_track_is_not_told(speech_server):
+    assert "track" not in verbose(speech_server, "late-sound.mkv")

@@ -33,6 +33,7 @@ from ominix.engines.speech.clips import Clip, Cutter
 from ominix.engines.speech.judge import Judge
 from ominix.errors import JobRefused, OminixError
 from ominix.models.recogniser import Features, Recogniser
+from ominix.wire.events import Started
 from ominix.wire.jobs import TranscriptionJob
 
 HANGING_SECONDS = 60.0  # the thread computes the features of a clip at most between two looks at its calls
@@ -67,6 +68,11 @@ class Reader:
     def notice(self) -> str | None:
         """Once it has ended: what the person has to know of the end."""
         return self._recording.notice
+
+    @property
+    def started(self) -> Started:
+        """Once there is a clip: what can be told before the work."""
+        return self._recording.started
 
     def request(self) -> None:
         """Have the next clip decoded, unless one is being decoded."""
@@ -176,6 +182,7 @@ class _Recording:
         self._ended = False  # there are no clips but these
         self.work = 0
         self.notice: str | None = None  # what the person has to know of the end
+        self.started = Started()
         self._has_heard = False
         self._has_speech = False  # in clips
         self._decoding: Decoding | None = None
@@ -197,6 +204,7 @@ class _Recording:
         self.work += 1
         try:
             block = self._decoding.next()
+            self._note_opened(self._decoding)
         except OminixError as error:
             self._end()
             if not self._counts_without_the_rest(error):
@@ -213,6 +221,15 @@ class _Recording:
             else:
                 self._add(self._cutters.append(block))
         self._answer()
+
+    def _note_opened(self, decoding: Decoding) -> None:
+        if self._has_heard or decoding.opened is None:
+            return
+        self.started = Started(decoding.notice, decoding.opened.track)
+        if track := decoding.opened.track:
+            log.info("sound track %d (%r %r), of %d", track.index, track.language, track.title, track.count)
+        if decoding.notice:
+            log.warning("%s", decoding.notice)
 
     def _add(self, clips: Iterator[Clip]) -> None:
         for clip in clips:

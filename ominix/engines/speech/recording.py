@@ -108,7 +108,8 @@ class Recording:
         self.job = job
         self._recogniser = recogniser
         self._parts: deque[Part] = deque()
-        self._started = False
+        self.started = Started()  # the first event
+        self._has_started = False
         self._seconds = 0.0  # added so far
         self._whole = False  # no clip follows
         self._notice: str | None = None
@@ -145,9 +146,9 @@ class Recording:
         Raises JobRefused if the first words cannot be timed; later ones in another language are, somehow.
         """
         events: list[Event] = []
-        if not self._started and (self._parts or self._whole):
-            self._started = True
-            events.append(Started())
+        if not self._has_started and (self._parts or self._whole):
+            self._has_started = True
+            events.append(self.started)
         while self._parts:
             part = self._parts[0]
             events += self._delta(part)

@@ -137,6 +137,7 @@ class Scheduler:
 
     def _receive(self, task: Task) -> None:
         found = task.reader.poll()
+        task.recording.started = task.reader.started
         if found:
             clip, features = found
             part = task.recording.add(clip)
