@@ -79,4 +79,4 @@ def test_the_command_makes_a_model_of_the_folder_s_name(tmp_path):
     assert same(source, tmp_path / "home" / "models" / "tiny-whisper")
     shutil.rmtree(source)
     again = subprocess.run([*command, "--name", "other"], capture_output=True, text=True)
-    assert again.returncode == 1 and "cannot be converted" in again.stderr
+    assert again.returncode == 1 and "No such file or directory" in again.stderr

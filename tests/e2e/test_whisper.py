@@ -70,8 +70,10 @@ def test_it_translates(client):
     assert plain.text == verbose.text
     srt = ask(model="my-whisper", file=("a.flac", CLIP), temperature=1.0, response_format="srt")
     assert srt.startswith("1\n00:00:")
-    spoken = client.audio.transcriptions.create(model="my-whisper", file=("a.flac", CLIP), temperature=1.0)
-    assert spoken.text != plain.text  # another task in the prompt
+    spoken = client.audio.transcriptions.create(
+        model="my-whisper", file=("a.flac", CLIP), temperature=1.0, response_format="verbose_json"
+    )
+    assert spoken.segments[0].avg_logprob != verbose.segments[0].avg_logprob  # another task in the prompt
 
 
 @pytest.fixture(scope="module")

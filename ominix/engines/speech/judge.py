@@ -19,6 +19,8 @@ _SURE = 0.5
 _POSSIBLE = 0.06  # of the threshold
 _SMOOTH = 5  # chunks: 0.16 s, a short syllable
 _MARGIN = 30  # chunks kept around a voice: 0.96 s
+_SILENT = 1e-4  # peak of a chunk: -80 dB
+_SETTLED = 31  # silent chunks, a second, after which the network hears nothing new in silence
 _HISTORY = 10 * SAMPLE_RATE_HZ // CHUNK  # chunks that are kept of what was dropped
 
 
@@ -31,13 +33,28 @@ class Judge:
         self._network = Network()
         self._rest: Samples = np.zeros(0, np.float32)  # less than a chunk
         self._found: Floats = np.zeros(0, np.float32)  # (chunks,)
+        self._silent = 0  # chunks in a row at the end
         self._past = 0  # samples of them that are dropped
 
     def append(self, samples: Samples) -> None:
         samples = np.concatenate([self._rest, samples])
         whole = len(samples) // CHUNK * CHUNK
-        self._found = np.concatenate([self._found, self._network.probabilities(samples[:whole])])
         self._rest = samples[whole:]
+        self._found = np.concatenate([self._found, self._probabilities(samples[:whole].reshape(-1, CHUNK))])
+
+    def _probabilities(self, chunks: Samples) -> Floats:
+        """(chunks, CHUNK) -> (chunks,). Silence costs nothing: the network hears the first second of it."""
+        found = np.zeros(len(chunks), np.float32)
+        if self._sure == 0 or not len(chunks):
+            return found
+        numbers = np.arange(len(chunks))
+        sounds = np.abs(chunks).max(axis=1) >= _SILENT
+        last_sound = np.maximum.accumulate(np.where(sounds, numbers, -1 - self._silent))
+        in_a_row = numbers - last_sound  # silent chunks up to each one
+        heard = in_a_row <= _SETTLED
+        found[heard] = self._network.probabilities(chunks[heard].reshape(-1))
+        self._silent = int(in_a_row[-1])
+        return found
 
     def end(self) -> None:
         """No more follows: the last chunk may be a part of one."""
@@ -56,9 +73,7 @@ class Judge:
         """(chunks,)"""
         if not len(self._found):
             return np.zeros(0, np.bool_)
-        smooth = np.convolve(self._found, np.full(_SMOOTH, 1 / _SMOOTH), mode="full")[_SMOOTH // 2 :][
-            : len(self._found)
-        ]
+        smooth = np.convolve(np.pad(self._found, _SMOOTH // 2), np.full(_SMOOTH, 1 / _SMOOTH), mode="valid")
         voices = np.zeros(len(smooth), np.bool_)
         for start, end in spans(smooth >= self._possible):
             if smooth[start:end].max() >= self._sure:

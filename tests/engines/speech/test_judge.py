@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from ominix.engines.speech.judge import Judge
+from ominix.models.voice_activity.network import CHUNK, Network
 
 RATE_HZ = 16_000
 SPEECH = Path(__file__).parents[2] / "data" / "speech"
@@ -82,3 +83,27 @@ def test_what_was_not_heard_yet_counts_as_a_voice():
     mask = judge.mask(120)
     assert not mask[:90].any()
     assert mask[110:].all()
+
+
+def test_long_silence_is_not_computed_and_changes_nothing_around_it(clips):
+    silence = np.zeros(20 * RATE_HZ, np.float32)
+    counted = CountingNetwork()
+    judge = Judge(0.5)
+    judge._network = counted
+    samples = np.concatenate([clips[0], silence, clips[1]])
+    for i in range(0, len(samples), 9000):
+        judge.append(samples[i : i + 9000])
+    judge.end()
+    length = len(clips[0]) // 160
+    mask = judge.mask(len(samples) // 160)
+    assert mask[:length].all()
+    assert mask[length + 2000 :].all()
+    assert counted.chunks < (len(clips[0]) + len(clips[1])) // CHUNK + 40
+
+
+class CountingNetwork(Network):
+    chunks = 0
+
+    def probabilities(self, samples: np.ndarray) -> np.ndarray:
+        self.chunks += len(samples) // CHUNK
+        return super().probabilities(samples)
