@@ -40,7 +40,13 @@ class Preparation:
         self._thread = ThreadPoolExecutor(1, "prompts")
         self._futures: dict[int, tuple[ChatJob, Future[Prepared]]] = {}  # by job id, in order
         self._waiting: FairQueue[int] = FairQueue(lambda job_id: self._futures[job_id][0].caller.client)
+        self._at_work: int | None = None
         self._lock = threading.Lock()  # guards the two above where the thread chooses
+
+    @property
+    def at_work(self) -> int | None:
+        """The job whose prompt is being made, a cancelled one too: a tokenizer that hangs goes on."""
+        return self._at_work
 
     @property
     def idle(self) -> bool:
@@ -57,13 +63,16 @@ class Preparation:
         with self._lock:
             if not self._waiting:
                 return
-            job, future = self._futures[self._waiting.popleft()]
+            self._at_work = self._waiting.popleft()
+            job, future = self._futures[self._at_work]
             future.set_running_or_notify_cancel()
         try:
             prepared = self._prepare(job)
         except BaseException as error:  # as an executor's own future has it
+            self._at_work = None
             future.set_exception(error)
         else:
+            self._at_work = None
             future.set_result(prepared)
 
     def cancel(self, job_id: int) -> None:

@@ -152,8 +152,9 @@ class TextEngine:
         return events
 
     def progress(self) -> Mapping[int, int]:
-        running = self._scheduler.running
-        return {job_id: job.passes for job_id, job in self._jobs.items() if running & job.choices.keys()}
+        running, at_work = self._scheduler.running, self._preparation.at_work
+        passes = {job_id: job.passes for job_id, job in self._jobs.items() if running & job.choices.keys()}
+        return passes if at_work is None else {at_work: 0, **passes}
 
     def _sequences(self, job: ChatJob, prepared: Prepared) -> list[Sequence]:
         """One for each choice; all but the first are its forks."""

@@ -56,6 +56,20 @@ def test_beside_a_flood_another_client_waits_for_one_prompt(work):
     assert work.made.index("b") <= 2
 
 
+def test_a_prompt_that_is_being_made_is_at_work_though_nobody_waits_for_it(work):
+    """A regular expression of a tokenizer may run for years: who watches for progress has to see it."""
+    preparation = Preparation(work.prepare)
+    preparation.submit(1, job("a"))
+    assert work.begun.wait(10)
+    preparation.cancel(1)
+    preparation.submit(2, job("b"))
+    assert preparation.at_work == 1
+
+    work.go.set()
+    assert [outcome.job_id for outcome in all_done(preparation)] == [2]
+    assert preparation.at_work is None
+
+
 def test_what_is_cancelled_is_not_made_and_an_error_costs_its_own_job(work):
     preparation = Preparation(work.prepare)
     preparation.submit(1, job("a"))
