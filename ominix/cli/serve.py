@@ -24,7 +24,7 @@ from ominix.library.downloads import Downloads
 from ominix.library.folders import Folders
 from ominix.library.model import BUILT_IN, Model
 from ominix.library.records import Records
-from ominix.server import hosts
+from ominix.server import heap, hosts
 from ominix.server.app import create_app
 from ominix.server.endpoints import Endpoints
 from ominix.server.gate import Gate, Origins
@@ -145,6 +145,7 @@ def run(
         terminal.complain(error.message)
         return 1
     logs.to_stderr(as_json=config.log_json)
+    heap.return_large_blocks()
     schemas.warm()
     catalog = Catalog(
         config.models_folder,

@@ -22,6 +22,7 @@ MEMORY_BYTES = 250 * MIB  # beyond what the server had before; the body itself i
 HEALTH_SECONDS = 5.0
 CHAT = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}]}
 BOUNDARY = "cut-here"
+JSON = {"Content-Type": "application/json"}
 
 
 def filled(before: str, item: str, after: str) -> bytes:
@@ -91,6 +92,10 @@ class Watched:
         self.server = server
         self._process = psutil.Process(server.process.pid)
 
+    @property
+    def resident_bytes(self) -> int:
+        return int(self._process.memory_info().rss)
+
     def cost(self, path: str, body: bytes, kind: str) -> tuple[int, float, int, float]:
         """Status, seconds of processor time, bytes at most beyond those before, longest wait of /health."""
         before, over = self._cpu_seconds(), threading.Event()
@@ -152,3 +157,11 @@ def check(cost: tuple[int, float, int, float]) -> None:
     assert more_bytes < MEMORY_BYTES
     assert health_seconds < HEALTH_SECONDS
     print(f"{status} {cpu_seconds:.2f} s, {more_bytes / MIB:.0f} MiB, /health in {health_seconds:.2f} s")
+
+
+def test_what_wide_bodies_took_is_given_back(watched):
+    """It stayed for good, some 50 MiB for each thread that had one."""
+    before = watched.resident_bytes
+    for name in ("messages", "parts", "stop", "tools", "unknown") * 3:
+        watched.server.request("POST", "/v1/chat/completions", BODIES[name], JSON, timeout=60)
+    assert watched.resident_bytes - before < 100 * MIB
