@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Without `site` (-S): an editable install's .pth file imports modules before any line of ours, from wherever
+# a relative PYTHONPATH says.
+PYTHON = [sys.executable, "-S"]
+PACKAGES = ":".join([str(ROOT), *(entry for entry in sys.path if entry.endswith("site-packages"))])
 HOSTILE = "import os\nopen(os.path.join(os.path.dirname(__file__), 'executed'), 'a').write(__name__ + ' ')\n"
 
 
@@ -27,15 +31,15 @@ def script(tmp_path: Path) -> list[str]:
     file = tmp_path / "bin" / "ominix"
     file.parent.mkdir()
     file.write_text("import sys\nfrom ominix.console import main\nsys.exit(main())\n")
-    return [sys.executable, str(file)]
+    return [*PYTHON, str(file)]
 
 
 @pytest.mark.parametrize("given", [None, ":", f".:{ROOT}"])
 @pytest.mark.parametrize("start", ["module", "script"])
 def test_nothing_of_the_folder_is_imported(tmp_path, folder, start, given):
-    command = [sys.executable, "-m", "ominix"] if start == "module" else script(tmp_path)
+    command = [*PYTHON, "-m", "ominix"] if start == "module" else script(tmp_path)
     environ = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environ["PYTHONPATH"] = str(ROOT) if given is None else f"{ROOT}:{given}"
+    environ["PYTHONPATH"] = PACKAGES if given is None else f"{PACKAGES}:{given}"
     for arguments in (["--help"], ["transcribe", "--help"], ["--home", str(tmp_path), "list"]):
         done = subprocess.run(
             [*command, *arguments], cwd=folder, env=environ, capture_output=True, timeout=60

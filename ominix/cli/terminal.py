@@ -65,6 +65,7 @@ def exit_status(run: Callable[[], int]) -> int:
         finally:  # argparse leaves by SystemExit
             if sys.stdout is not None:  # closed by whoever started us
                 sys.stdout.flush()
+            _flush_errors()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -76,6 +77,15 @@ def exit_status(run: Callable[[], int]) -> int:
         complain(f"{error.filename or 'this machine'}: {error.strerror}")
         return 1
     return status
+
+
+def _flush_errors() -> None:
+    """What cannot be written to standard error (a full disk) must not become the exit status."""
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        _discard_output()
 
 
 def _discard_output() -> None:

@@ -260,7 +260,8 @@ def _published(body: JsonObject) -> JsonObject:
     """As a client may take it: an optional field of a request may also be null, which means absent."""
     shown = {key: value for key, value in body.items() if not key.startswith("$")}
     if body["$id"].endswith("_request.json"):
-        required = body.get("required", [])
+        branches = [body, *body.get("anyOf", [])]  # one of those it must have
+        required = {name for branch in branches for name in branch.get("required", [])}
         shown["properties"] = {
             name: spec if name in required else _or_null(spec) for name, spec in body["properties"].items()
         }

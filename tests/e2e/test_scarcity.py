@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import resource
 import subprocess
 import sys
@@ -191,7 +192,7 @@ def test_too_few_threads_for_a_server_are_said(tmp_path):
     serve = ["--home", str(tmp_path), "serve", "--port", "0", "--jobs-per-worker", "256"]
     done = subprocess.run([*limited, *serve], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
-    assert "the system does not start 1044 threads" in done.stderr
+    assert re.search(r"the system does not start \d+ threads", done.stderr)
     assert "Traceback" not in done.stderr
 
 
