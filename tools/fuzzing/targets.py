@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import io
 import json
-import logging
 import os
 import random
 import struct
@@ -42,7 +41,6 @@ def audio() -> Target:
     sys.path.insert(0, str(TESTS / "audio"))
     import sounds
 
-    logging.getLogger("libav").setLevel(logging.CRITICAL)
     chirp = sounds.chirp(16_000, 1)
     files = [(TESTS / "data" / name).read_bytes()[:MAX_CORPUS_BYTES] for name in AUDIO_FILES]
     files += [
@@ -247,7 +245,6 @@ def records() -> Target:
     from ominix.http import answers, schemas
     from ominix.library.downloads import Downloads
 
-    logging.getLogger("ominix").setLevel(logging.CRITICAL)
     home = Path(tempfile.mkdtemp(prefix="ominix-fuzz-"))
     downloads = Downloads(home)
 
