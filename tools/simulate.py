@@ -76,7 +76,7 @@ def main() -> None:
     unknown = set(given.worlds) - WORLDS.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
-    sys.path[:0] = [str(TESTS / part) for part in ("workers", "engines/text", "library")]
+    sys.path[:0] = [str(TESTS / part) for part in ("", "workers", "engines/text", "library")]
     logging.disable(logging.CRITICAL)
     for name in given.worlds or WORLDS:
         run(name, given.seed, given.minutes)

@@ -21,6 +21,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from simulated_time import SimulatedTime
+
 from ominix import locks
 from ominix.errors import Conflict, DownloadFailed, OminixError, Unavailable
 from ominix.library.child import ChildUpdate
@@ -46,10 +48,9 @@ class Killed(BaseException):
     """The child of this thread has been killed."""
 
 
-class World:
+class World(SimulatedTime):
     def __init__(self, seed: int, home: Path) -> None:
-        self.dice = random.Random(seed)
-        self.now = 0.0
+        super().__init__(seed, CHECK_SECONDS)
         self.home = home
         self.folders = Folders(home, lock_seconds=0)
         self.wrong = {repo: self.dice.choice(WRONG) for repo in REPOSITORIES[10:14]}
@@ -57,12 +58,8 @@ class World:
         self.commits: dict[str, int] = {}  # by repository: how many there were
         self.children: list[SimulatedChild] = []
         self.lives = 0  # children so far
-        self.outcomes: dict[str, int] = {}
         self.truths: dict[str, set[str]] = {}  # model id -> reasons that its record may give
         self._open = _open_files()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
-        self._next_check = 0.0
         self._worker_locks: list[int] = []
         self.downloads = self._server()
 
@@ -92,28 +89,6 @@ class World:
         living = sum(child.lives and not child.is_pull for child in self.children)
         assert living <= MAX_RUNNING, "too many children"
         return self.children[-1]
-
-    def chance(self, share: float) -> bool:
-        return self.dice.random() < share
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._agenda, (self.now + seconds, self._count, call))
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._agenda and self._agenda[0][0] <= end:
-            self.now, _, call = heapq.heappop(self._agenda)
-            call()
-            if self.now >= self._next_check:
-                self._next_check = self.now + CHECK_SECONDS
-                self.check()
-        self.now = max(self.now, end)
-
-    def count(self, outcome: str) -> None:
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-
-    # What clients and the world around do.
 
     def arrive(self) -> None:
         """Somebody does something; the next one is on the way."""

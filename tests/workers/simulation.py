@@ -7,10 +7,10 @@ checked.
 
 from __future__ import annotations
 
-import heapq
-import random
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+from simulated_time import SimulatedTime
 
 from ominix.errors import Busy, OminixError, Unavailable
 from ominix.wire.control import Batch, Beat, Cancel, Command, Ending, EngineSpec, Loadable, Loaded, Submit
@@ -33,19 +33,14 @@ GRACE_SECONDS = 4 * TICK_SECONDS  # within which news of memory must have had th
 JOB = ChatJob(messages=())
 
 
-class World:
+class World(SimulatedTime):
     def __init__(self, seed: int) -> None:
-        self.dice = random.Random(seed)
-        self.now = 0.0
+        super().__init__(seed, TICK_SECONDS)
         self.processes: list[SimulatedProcess] = []
         self.lives = 0  # processes so far
         self.clients: list[Client] = []
-        self.outcomes: dict[str, int] = {}
         self.streams: weakref.WeakSet[Stream] = weakref.WeakSet()
-        self._agenda: list[tuple[float, int, Callable[[], None]]] = []
-        self._count = 0
         self._over_budget_since: float | None = None
-        self._next_check = 0.0
         self.pool = Pool(
             jobs_per_worker=SLOTS,
             stall_seconds=STALL_SECONDS,
@@ -58,26 +53,6 @@ class World:
         self.lives += 1
         self.processes.append(SimulatedProcess(self, name, spec))
         return self.processes[-1]
-
-    def chance(self, share: float) -> bool:
-        return self.dice.random() < share
-
-    def later(self, seconds: float, call: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._agenda, (self.now + seconds, self._count, call))
-
-    def run(self, seconds: float) -> None:
-        end = self.now + seconds
-        while self._agenda and self._agenda[0][0] <= end:
-            self.now, _, call = heapq.heappop(self._agenda)
-            call()
-            if self.now >= self._next_check:
-                self._next_check = self.now + TICK_SECONDS
-                self.check()
-        self.now = end
-
-    def count(self, outcome: str) -> None:
-        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def arrive(self) -> None:
         """A client comes, now and then an operator; the next one is on its way."""
