@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 # Without `site` (-S): an editable install's .pth file imports modules before any line of ours, from wherever
 # a relative PYTHONPATH says.

@@ -148,7 +148,8 @@ def test_a_program_stream_that_begins_inside_a_pack(torn):
 @pytest.mark.parametrize("container", ["ac3", "eac3", "latm", "adts", "mp3", "sbc"])
 def test_bare_streams_that_begin_inside_a_frame(container):
     codec = {"latm": "aac", "adts": "aac", "mp3": "libmp3lame"}.get(container, container)
-    data = encoded(container, codec, [chirp(48_000)])
+    # Without a bit rate FFmpeg's SBC encoder fills frames with memory that nobody has written.
+    data = encoded(container, codec, [chirp(48_000)], bit_rate=128_000)
     whole, torn = kind_of(data), kind_of(data[33:])
     assert torn.demuxer == whole.demuxer
     assert torn.start > 0

@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import socket
 
+import pytest
+
 from ominix.cli import checks
 
 
@@ -28,6 +30,7 @@ def test_the_hub_is_asked(hub):
     assert "cannot be reached (ConnectError)" in checks.hub("http://127.0.0.1:9")
 
 
+@pytest.mark.slow
 def test_a_port_is_free_or_somebody_has_it():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -10,6 +10,8 @@ import psutil
 import pytest
 from serving import Clients, eventually
 
+pytestmark = pytest.mark.slow
+
 SECONDS = int(os.environ.get("OMINIX_CHAOS_SECONDS", "60"))  # tools/drill_kills goes on for longer
 CLIENTS = 24
 MODELS = ("scripted", "scripted-2")

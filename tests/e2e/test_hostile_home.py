@@ -10,6 +10,8 @@ from urllib.parse import quote
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 LONG = "x" * 300
 LISTED = ("long-type", "pipe", "folder-config", "huge", "half", "line\\x0aend", "not-utf8-\\xff")
 RECORDS = {LONG: "failed", "\ud800": "failed", "odd": "odd", "dangling": "failed"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from serving import RunningServer
 
+pytestmark = pytest.mark.slow
+
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 

@@ -16,6 +16,8 @@ import psutil
 import pytest
 from serving import Clients, eventually
 
+pytestmark = pytest.mark.slow
+
 HELLO = {"model": "scripted", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 3}
 
 

@@ -16,6 +16,8 @@ from serving import Clients, RunningServer, eventually
 
 from ominix.library.records import Records
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = "model.safetensors"
 
 

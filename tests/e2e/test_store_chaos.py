@@ -11,6 +11,8 @@ import pytest
 from hub import Hub, model_files
 from serving import Clients, RunningServer, eventually
 
+pytestmark = pytest.mark.slow
+
 STEPS = 500
 REPOSITORIES = ("a/one", "a/two", "b/two", "b/bad", "a/none")
 IDS = ("one", "two", "b--two", "bad", "none")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from serving import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.slow
 def test_a_downloaded_chat_model_answers_its_first_request(hub, serve, tmp_path):

@@ -12,6 +12,8 @@ import pytest
 import soundfile
 import soxr
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parents[1] / "data" / "cases"
 FORM = {"Content-Type": "multipart/form-data; boundary=b"}
 SAMPLE = Path(__file__).parents[2] / "ominix" / "embedded" / "samples" / "english.flac"

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from serving import Clients, eventually
 
+pytestmark = pytest.mark.slow
+
 PATH = "/v1/audio/transcriptions"
 
 

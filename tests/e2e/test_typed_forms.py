@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parents[1] / "data" / "cases"
 TYPE = {"Content-Type": "multipart/form-data; boundary=case"}
 PHRASE = "thanks off stop green next"

@@ -12,6 +12,8 @@ import openai
 import pytest
 from serving import RunningServer
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 SAMPLES = Path(__file__).parents[2] / "ominix" / "embedded" / "samples"
 CLIP = (SAMPLES / "english.flac").read_bytes()

@@ -24,6 +24,8 @@ from ominix.library.fetch.download import Fetch
 from ominix.library.fetch.hub import Hub
 from ominix.library.fetch.listing import NotAListing, parse
 
+pytestmark = pytest.mark.slow
+
 FILES = model_files(1000)
 LISTED = {"sha": "a" * 40, "siblings": [
     {"rfilename": name, "size": len(data), "blobId": git_hash(data)} for name, data in FILES.items()

@@ -10,6 +10,8 @@ from mlx_lm.utils import load_model
 
 from ominix.models.minicpm_sala import loader
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parents[1] / "golden" / "minicpm_sala"
 
 

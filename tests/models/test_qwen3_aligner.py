@@ -13,6 +13,8 @@ import pytest
 from ominix.cpu import dense
 from ominix.models.qwen3_asr import alignment, config, features, tokenizer, weights, words
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parent.parent / "golden"
 FOLDER = GOLDEN / "qwen3_aligner"
 CASES = json.loads((FOLDER / "answers.json").read_text("utf-8"))

@@ -10,6 +10,8 @@ from serving import MIB, chat, drain, eventually, scripted, text_of
 from ominix.errors import Busy, Conflict, OminixError, Unavailable
 from ominix.workers.pool import Pool, Residency
 
+pytestmark = pytest.mark.slow
+
 A, B, C = (scripted(name) for name in "abc")
 
 

@@ -13,6 +13,8 @@ import os
 import pytest
 from simulation import World
 
+pytestmark = pytest.mark.slow
+
 WORLDS = 15
 SECONDS = 1200.0  # of simulated time in each
 SEEN = (

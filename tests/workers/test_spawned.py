@@ -16,6 +16,8 @@ from ominix.wire.control import EngineSpec, Report, Submit
 from ominix.wire.jobs import TranscriptionJob
 from ominix.workers.spawned import SpawnedProcess
 
+pytestmark = pytest.mark.slow
+
 SPEC = EngineSpec("scripted", "", slots=4)
 OPEN_FILES = Path("/dev/fd")
 

@@ -65,6 +65,7 @@ def test_channels_come_in_order_and_tile():
     assert {clip.channel.number for clip in found if clip.sound} == {0, 1}
 
 
+@pytest.mark.slow
 def test_what_waits_is_bounded():
     """Ten minutes in which one speaks all the time and the other never."""
     cutters = ChannelCutters(cutter)

@@ -24,6 +24,8 @@ from ominix.wire.control import EngineSpec
 from ominix.wire.events import Delta, Progress, Refused, Segment, Started, TranscriptionDone
 from ominix.wire.jobs import ChatJob, TranscriptionJob
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).parents[2] / "golden" / "qwen3_asr"
 TOKENS = 10  # for every clip: the random model knows no end
 SECONDS = (0.3, 2.0, 9.5, 1.0, 4.2, 0.05, 3.0, 12.0)

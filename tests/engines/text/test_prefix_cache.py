@@ -15,7 +15,7 @@ from ominix.wire.jobs import Caller, ChatJob, Message, Sampling
 LETTERS = Sampling(temperature=0, logit_bias={t: -100.0 for t in range(288) if not 32 <= t < 127})
 GREEDY = Sampling(temperature=0, logit_bias={tiny_chat.END: -100})
 
-pytestmark = pytest.mark.usefixtures("cpu")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cpu")]
 
 
 @pytest.fixture(scope="module")

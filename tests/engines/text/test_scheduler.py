@@ -15,6 +15,7 @@ from ominix.engines.text.plan import Outcome, Plan, Token
 from ominix.engines.text.scheduler import BATCH_DELAY_SECONDS, MOST_SEQUENCES, Scheduler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 400, 100))
 def test_everybody_is_served_within_budget_and_memory(first):
     for seed in range(first, first + 100):

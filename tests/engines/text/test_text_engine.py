@@ -22,7 +22,7 @@ from ominix.wire.jobs import ChatJob, Message, Sampling, TranscriptionJob
 
 GREEDY = Sampling(temperature=0)
 
-pytestmark = pytest.mark.usefixtures("cpu")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("cpu")]
 
 
 @pytest.fixture(scope="module")
