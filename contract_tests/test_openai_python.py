@@ -139,10 +139,10 @@ def test_refusals_become_the_exceptions_they_mean(call):
     assert caught.value.request_id
     with pytest.raises(openai.NotFoundError, match="Models here"):
         call(create(model="gpt-9", messages=HELLO))
-    tool = {"type": "function", "function": {"name": "f", "parameters": {}}}
+    tool = {"type": "custom", "custom": {"name": "f"}}
     with pytest.raises(openai.BadRequestError) as caught:
         call(create(model="scripted", messages=HELLO, tools=[tool]))
-    assert (caught.value.param, caught.value.code) == ("tools", "unsupported_parameter")
+    assert (caught.value.param, caught.value.code) == ("tools[0].type", "unsupported_parameter")
 
 
 @pytest.mark.contract("clients.openai-python", "transport.keys")

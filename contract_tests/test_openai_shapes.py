@@ -49,15 +49,26 @@ SEGMENT = """
 segments[].id segments[].seek segments[].start segments[].end segments[].text segments[].tokens
 segments[].temperature segments[].avg_logprob segments[].compression_ratio segments[].no_speech_prob
 """
+CALL = """
+choices[].{0}.tool_calls choices[].{0}.tool_calls[].id choices[].{0}.tool_calls[].type
+choices[].{0}.tool_calls[].function choices[].{0}.tool_calls[].function.name
+choices[].{0}.tool_calls[].function.arguments
+"""
 # Every field that openai-python reads and that is there.
 PRESENT = {
     "completion": f"""
         id object created model system_fingerprint choices choices[].index choices[].finish_reason
         choices[].message choices[].message.role choices[].message.content choices[].message.refusal
+        choices[].message.annotations choices[].message.audio {CALL.format("message")}
+        choices[].message.function_call choices[].message.function_call.name
+        choices[].message.function_call.arguments
         {LOGPROBS} {USAGE}""",
     "chunk": f"""
         id object created model system_fingerprint choices choices[].index choices[].finish_reason
         choices[].delta choices[].delta.role choices[].delta.content choices[].delta.refusal
+        {CALL.format("delta")} choices[].delta.tool_calls[].index
+        choices[].delta.function_call choices[].delta.function_call.name
+        choices[].delta.function_call.arguments
         {LOGPROBS} {USAGE}""",
     "model": "id object created owned_by",
     "deleted": "id object deleted",
@@ -89,10 +100,9 @@ ABSENT = {
         "moderation": "no moderation",
         "service_tier": "there is one",
         "choices[].logprobs.refusal[]": "models here do not refuse apart from their text",
-        "choices[].message.annotations": "no web search",
-        "choices[].message.audio": "no audio in chat",
-        "choices[].message.function_call": "no tools yet",
-        "choices[].message.tool_calls": "no tools yet",
+        "choices[].message.annotations[]": "no web search",
+        "choices[].message.audio.": "no audio in chat",
+        "choices[].message.tool_calls[].custom": "tools are functions",
         **ABOUT_USAGE,
     },
     "chunk": {
@@ -101,8 +111,6 @@ ABSENT = {
         "service_tier": "there is one",
         "choices[].logprobs.refusal[]": "models here do not refuse apart from their text",
         "choices[].delta.audio": "no audio in chat",
-        "choices[].delta.function_call": "no tools yet",
-        "choices[].delta.tool_calls": "no tools yet",
         **ABOUT_USAGE,
     },
     "model": {"shutdown_date": "yours to decide"},
@@ -130,7 +138,12 @@ def messages(answer) -> list[dict]:
 def bodies(shared_server) -> dict[str, list]:
     """Answers of every kind that the server gives."""
     server, logprobs = shared_server, {"logprobs": True, "top_logprobs": 2}
-    plain = [("hello", {}), ("think", {"n": 2}), ("hello", {**logprobs, "max_tokens": 2})]
+    function = {"name": "f", "parameters": {"type": "object"}}
+    plain = [
+        ("hello", {}), ("think", {"n": 2}), ("hello", {**logprobs, "max_tokens": 2}),
+        ("call f {}", {"tools": [{"type": "function", "function": function}]}),
+        ("call f {}", {"functions": [function]}),
+    ]  # fmt: skip
     streams = [*plain, ("hello", {"stream_options": {"include_usage": True}, "max_tokens": 1})]
     refusals = [
         server.chat("hello", temperature=9), server.chat("hello", model="none"), server.chat("raise"),

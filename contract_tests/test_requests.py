@@ -68,13 +68,17 @@ def test_harmless_fields_are_ignored(shared_server, fields):
     assert said(shared_server.chat("say yes", **fields)) == "yes"
 
 
-@pytest.mark.contract("chat.unsupported", "chat.answer.tools")
+@pytest.mark.contract("chat.unsupported", "chat.tools.choice")
 @pytest.mark.parametrize(
     ("fields", "param", "code"),
     [
         ({"modalities": ["text", "audio"]}, "modalities[1]", "unsupported_parameter"),
-        ({"tools": [TOOL]}, "tools", "unsupported_parameter"),
-        ({"functions": [TOOL["function"]]}, "functions", "unsupported_parameter"),
+        ({"tools": [{"type": "custom", "custom": {"name": "f"}}]}, "tools[0].type", "unsupported_parameter"),
+        (
+            {"tools": [TOOL], "tool_choice": {"type": "custom", "custom": {"name": "f"}}},
+            "tool_choice.type",
+            "unsupported_parameter",
+        ),
         ({"response_format": {"type": "json_object"}}, "response_format.type", "unsupported_parameter"),
         ({"response_format": {"type": "json_schema"}}, "response_format.type", "unsupported_parameter"),
         ({"n": 9}, "n", "unsupported_value"),

@@ -12,14 +12,23 @@ from typing import Any
 
 from falcon import Request, Response
 
-from ominix.api import conversation
+from ominix.api import conversation, tools
 from ominix.http import answers, bodies, listener, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
 from ominix.http.schemas import JsonObject
 from ominix.library.catalog import Catalog
 from ominix.library.generation import NO_SETTINGS, GenerationSettings
-from ominix.wire.events import ChatDone, Delta, Event, Finished, Started, TokenLogprob
+from ominix.wire.events import (
+    ChatDone,
+    Delta,
+    Event,
+    Finished,
+    Started,
+    TokenLogprob,
+    ToolArguments,
+    ToolCall,
+)
 from ominix.wire.jobs import ChatJob, Sampling
 from ominix.workers.pool import Pool
 
@@ -38,7 +47,7 @@ class ChatCompletions:
         max_bytes: int,
         ignore_unsupported: bool = False,
     ) -> None:
-        """`ignore_unsupported`: do without what is not there, such as tools, instead of refusing it."""
+        """`ignore_unsupported`: do without what is not there instead of refusing it."""
         self._pool = pool
         self._catalog = catalog
         self._answers = answers
@@ -56,6 +65,7 @@ class ChatCompletions:
                 job.n,
                 logprobs=job.top_logprobs is not None,
                 include_usage=bool((fields.get("stream_options") or {}).get("include_usage")),
+                legacy_calls=bool(fields.get("functions")) and not fields.get("tools"),
             )
             events = listener.submit(req, self._pool, model.loadable, job)
         if fields["stream"]:
@@ -82,6 +92,7 @@ def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> 
     stops = (stop,) if isinstance(stop, str) else stop
     limits = (fields.get("max_completion_tokens"), fields.get("max_tokens"), settings.max_tokens)
     limit = next((limit for limit in limits if limit and limit > 0), None)  # 0 and -1: none
+    use = tools.asked(fields)
     return ChatJob(
         messages=conversation.messages(fields["messages"]),
         sampling=_sampling(fields, settings),
@@ -89,6 +100,9 @@ def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> 
         stop=tuple(text for text in stops if text),
         n=int(fields["n"]),
         top_logprobs=int(fields.get("top_logprobs", 0)) if fields["logprobs"] else None,
+        tools=use.tools,
+        tool_choice=use.choice,
+        parallel_tool_calls=use.parallel,
         template_options=_template_options(fields),
     )
 
@@ -125,8 +139,13 @@ def _sampling(fields: JsonObject, settings: GenerationSettings) -> Sampling:
 class Completion:
     """One request's answer in the making. `model` is echoed as the client wrote it."""
 
-    def __init__(self, model: str, n: int, *, logprobs: bool, include_usage: bool) -> None:
+    def __init__(
+        self, model: str, n: int, *, logprobs: bool, include_usage: bool, legacy_calls: bool = False
+    ) -> None:
+        """`legacy_calls`: a call is shown as `function_call`, as before there were tools."""
         self._n = n
+        self._calls = [0] * n  # so many have begun, by choice
+        self._legacy_calls = legacy_calls
         self._logprobs = logprobs
         self._include_usage = include_usage
         self._head = {
@@ -143,16 +162,35 @@ class Completion:
         return {**self._head, "object": "chat.completion", "choices": listed, "usage": _usage(done)}
 
     def _choice(self, index: int, choice: conversation.Choice) -> dict[str, Any]:
-        message = {"role": "assistant", "content": "".join(choice.content), "refusal": None}
+        content = "".join(choice.content)
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": content if content or not choice.calls else None,
+            "refusal": None,
+            "annotations": [],
+            "audio": None,
+        }
         reasoning = "".join(choice.reasoning)
         if reasoning:
             message |= {"reasoning_content": reasoning, "reasoning": reasoning}
+        if choice.calls:
+            message |= self._shown_calls(choice.calls)
         return {
             "index": index,
             "message": message,
             "logprobs": self._logprobs_of(choice.logprobs),
-            "finish_reason": choice.finish_reason,
+            "finish_reason": self._finish_reason(choice.finish_reason),
         }
+
+    def _shown_calls(self, calls: Sequence[conversation.Call]) -> dict[str, Any]:
+        shown = [
+            {"id": c.id, "type": "function", "function": _function(c.name, "".join(c.arguments))}
+            for c in calls
+        ]
+        return {"function_call": shown[0]["function"]} if self._legacy_calls else {"tool_calls": shown}
+
+    def _finish_reason(self, reason: str | None) -> str | None:
+        return "function_call" if reason == "tool_calls" and self._legacy_calls else reason
 
     def _logprobs_of(self, entries: Sequence[TokenLogprob]) -> dict[str, Any] | None:
         return (
@@ -164,16 +202,26 @@ class Completion:
         if isinstance(event, Started):
             opening = {"role": "assistant", "content": "", "refusal": None}
             return [self._chunk(index, opening) for index in range(self._n)]
-        if isinstance(event, Delta):
-            delta = {"content": event.text}
-            if event.reasoning:
-                delta = {"reasoning_content": event.text, "reasoning": event.text}
-            return [self._chunk(event.index, delta, logprobs=event.logprobs)]
+        if isinstance(event, Delta | ToolCall | ToolArguments):
+            return [self._chunk(event.index, self._delta(event), logprobs=event.logprobs)]
         if isinstance(event, Finished):
-            return [self._chunk(event.index, {}, finish_reason=event.reason)]
+            return [self._chunk(event.index, {}, finish_reason=self._finish_reason(event.reason))]
         if isinstance(event, ChatDone) and self._include_usage:
             return [self._with_choices([], _usage(event))]
         return []
+
+    def _delta(self, event: Delta | ToolCall | ToolArguments) -> dict[str, Any]:
+        if isinstance(event, Delta):
+            text = event.text
+            return {"reasoning_content": text, "reasoning": text} if event.reasoning else {"content": text}
+        if isinstance(event, ToolArguments):
+            piece: dict[str, Any] = {"function": {"arguments": event.text}}
+        else:
+            self._calls[event.index] += 1
+            piece = {"id": event.id, "type": "function", "function": _function(event.name, "")}
+        if self._legacy_calls:
+            return {"function_call": piece["function"]}
+        return {"tool_calls": [{"index": self._calls[event.index] - 1, **piece}]}
 
     def _chunk(
         self,
@@ -194,6 +242,10 @@ class Completion:
     def _with_choices(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None) -> dict[str, Any]:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices}
         return {**chunk, "usage": usage} if self._include_usage else chunk
+
+
+def _function(name: str, arguments: str) -> dict[str, str]:
+    return {"name": name, "arguments": arguments}
 
 
 def _usage(done: ChatDone) -> dict[str, Any]:

@@ -10,6 +10,7 @@ The last message's first word (of a transcription: its prompt's) is the verb:
     eat MIB     take so much memory, for good   exit N     end the process with that code
     refuse      JobRefused                      fail       the Failed event
     think       answer with reasoning first     say TEXT   TEXT itself, a word at a time
+    call NAME ARGUMENTS                         a call of a tool, if there are tools; `&` before another one
 
 Anything else is answered with `word0 word1 ...` up to max_tokens, at most 256; `tick` goes on for longer.
 """
@@ -39,6 +40,8 @@ from ominix.wire.events import (
     Segment,
     Started,
     TokenLogprob,
+    ToolArguments,
+    ToolCall,
     TranscriptionDone,
     Word,
 )
@@ -66,6 +69,13 @@ class Panic(BaseException):
     """What pyo3 raises where Rust panics is no Exception either."""
 
 
+@dataclass(frozen=True)
+class Name:
+    """A token that begins a call of this tool."""
+
+    text: str
+
+
 @dataclass
 class Script:
     """One job on its way: the tokens still to come and when the next one is due."""
@@ -73,12 +83,13 @@ class Script:
     job: Job
     limit: int
     choices: int
-    tokens: Iterator[str]
+    tokens: Iterator[str | Name]
     due: float
     tick_seconds: float = 0.0
     reasoning_left: int = 0
     emitted: int = 0
     text: str = ""
+    calls: bool = False  # has begun to
     failed: bool = False
     raises: bool = False
     started: bool = False
@@ -105,7 +116,11 @@ class Scripted:
             raise Panic("panicked as asked")
         now = time.monotonic()
         text = rest if verb == "say" else ""
-        words = iter(_pieces(text)) if text else (f"{verb}{i} " for i in range(_words(verb)))
+        words: Iterator[str | Name] = (f"{verb}{i} " for i in range(_words(verb)))
+        if text:
+            words = iter(_pieces(text))
+        if verb == "call" and isinstance(job, ChatJob) and job.tools:
+            words = iter(_calls(rest, 1 << 10 if job.parallel_tool_calls else 1))
         script = Script(job, _limit(job), job.n if isinstance(job, ChatJob) else 1, words, due=now)
         if verb == "sleep":
             script.due = now + _number(rest)
@@ -174,6 +189,12 @@ class Scripted:
             return events + self._ending(script)
         script.due = now + script.tick_seconds
         script.emitted += 1
+        if isinstance(token, Name):
+            script.calls = True
+            ids = [f"call_{os.urandom(12).hex()}" for _ in range(script.choices)]
+            return events + [ToolCall(ids[index], token.text, index) for index in range(script.choices)]
+        if script.calls:
+            return events + [ToolArguments(token, index) for index in range(script.choices)]
         script.text += token
         reasoning = script.reasoning_left > 0
         script.reasoning_left -= reasoning
@@ -196,7 +217,9 @@ class Scripted:
         job = script.job
         if isinstance(job, TranscriptionJob):
             return _transcript(job, script.text.strip())
-        reason = "length" if script.emitted >= script.limit else "stop"
+        reason = "tool_calls" if script.calls else "stop"
+        if script.emitted >= script.limit:
+            reason = "length"
         prompt_tokens = sum(len(_text(message).split()) for message in job.messages)
         done = ChatDone(prompt_tokens, script.emitted * job.n)
         return [*(Finished(reason, index) for index in range(job.n)), done]
@@ -240,6 +263,14 @@ def _limit(job: Job) -> int:
 
 def _pieces(text: str) -> list[str]:
     return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+
+
+def _calls(text: str, most: int) -> list[str | Name]:
+    tokens: list[str | Name] = []
+    for call in text.split(" & ")[:most]:
+        name, _, arguments = call.strip().partition(" ")
+        tokens += [Name(name), *_pieces(arguments or "{}")]
+    return tokens
 
 
 def _words(verb: str) -> int:

@@ -127,7 +127,7 @@ def _errors(name: str, fields: JsonObject) -> list[ValidationError]:
 
 def unsupported(name: str, fields: JsonObject) -> list[str]:
     """The optional fields that ask for what is not there yet."""
-    errors = itertools.islice(_validator(name).iter_errors(fields), MAX_ERRORS)
+    errors = map(_most_telling, itertools.islice(_validator(name).iter_errors(fields), MAX_ERRORS))
     found = {str(e.absolute_path[0]) for e in errors if e.absolute_path and _annotation(e, "x-unsupported")}
     return sorted(found.difference(_documents()[f"{name}.json"]["required"]))
 

@@ -40,8 +40,26 @@ class Delta(Struct, frozen=True, array_like=True, tag=True):
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
+class ToolCall(Struct, frozen=True, array_like=True, tag=True):
+    """The next call of choice `index` begins. What follows up to another one or to Finished is its own."""
+
+    id: str  # unique in the conversation
+    name: str
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
+class ToolArguments(Struct, frozen=True, array_like=True, tag=True):
+    """New text of the arguments of the last call of choice `index`. All pieces together are a JSON object,
+    unless the answer was cut."""
+
+    text: str
+    index: int = 0
+    logprobs: tuple[TokenLogprob, ...] = ()
+
+
 class Finished(Struct, frozen=True, array_like=True, tag=True):
-    """Choice `index` has ended; reason is "stop" or "length"."""
+    """Choice `index` has ended; reason is "stop", "length" or "tool_calls"."""
 
     reason: str
     index: int = 0
@@ -116,5 +134,17 @@ class Failed(Struct, frozen=True, array_like=True, tag=True):
     is_final: bool = False  # the same input would fail again
 
 
-Event = Started | Delta | Finished | ChatDone | Progress | Segment | TranscriptionDone | Refused | Failed
+Event = (
+    Started
+    | Delta
+    | ToolCall
+    | ToolArguments
+    | Finished
+    | ChatDone
+    | Progress
+    | Segment
+    | TranscriptionDone
+    | Refused
+    | Failed
+)
 LAST = (ChatDone, TranscriptionDone, Refused, Failed)  # after one of these a job has no more events

@@ -51,7 +51,8 @@ class Message(Struct, frozen=True, array_like=True):
 
 
 class ChatJob(Struct, frozen=True, array_like=True, tag=True):
-    """A conversation to continue. Events: Started, then Delta and Finished per choice, then ChatDone."""
+    """A conversation to continue. Events: Started, then Delta, ToolCall, ToolArguments and Finished per
+    choice, then ChatDone."""
 
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
@@ -59,6 +60,9 @@ class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     stop: tuple[str, ...] = ()
     n: int = 1
     top_logprobs: int | None = None  # None: no logprobs; 0: those of the chosen tokens alone
+    tools: tuple[dict[str, Any], ...] = ()  # that it may call: {"type": "function", "function": {...}}
+    tool_choice: Literal["auto", "required"] = "auto"  # required: at least one call
+    parallel_tool_calls: bool = True  # False: the answer ends with its first call
     template_options: dict[str, Any] = {}  # e.g. enable_thinking
     caller: Caller = NOBODY
 

@@ -7,7 +7,7 @@ import pytest
 from ominix.api.chat_completions import MOST_COUNTED, Completion, chat_job
 from ominix.http import schemas
 from ominix.library.generation import NO_SETTINGS, GenerationSettings
-from ominix.wire.events import ChatDone, Delta, Finished, Started, TokenLogprob
+from ominix.wire.events import ChatDone, Delta, Finished, Started, TokenLogprob, ToolArguments, ToolCall
 from ominix.wire.jobs import ChatJob
 
 TOP = TokenLogprob("b", -1.5, (98,))
@@ -56,6 +56,80 @@ def test_streamed_chunks_say_the_same_as_the_collected_answer():
 def test_without_include_usage_no_chunk_has_usage():
     maker = completion(include_usage=False)
     assert all("usage" not in chunk for event in EVENTS for chunk in maker.chunks(event))
+
+
+CALLS = [
+    Started(),
+    Delta("hm", reasoning=True),
+    ToolCall("call_1", "f"),
+    ToolArguments('{"x": '),
+    ToolCall("call_2", "g", index=1),
+    ToolArguments("{}", index=1),
+    ToolArguments("1}"),
+    ToolCall("call_3", "g"),
+    ToolArguments("{}"),
+    Finished("tool_calls"),
+    Finished("length", index=1),
+    ChatDone(1, 2),
+]
+
+
+@pytest.mark.contract("chat.tools.answer")
+def test_calls_are_collected_by_choice_and_leave_content_null():
+    body = completion().collected(CALLS)
+    assert schemas.mismatch("chat_completion", body) is None
+    first, second = body["choices"]
+    assert first["message"]["content"] is None
+    assert first["message"]["tool_calls"] == [
+        {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+        {"id": "call_3", "type": "function", "function": {"name": "g", "arguments": "{}"}},
+    ]
+    assert second["message"]["tool_calls"][0]["id"] == "call_2"
+    assert (first["finish_reason"], second["finish_reason"]) == ("tool_calls", "length")
+
+
+@pytest.mark.contract("chat.tools.stream")
+def test_a_streamed_call_has_id_type_and_name_first_then_its_arguments():
+    maker = completion(include_usage=False)
+    chunks = [chunk for event in CALLS for chunk in maker.chunks(event)]
+    assert all(schemas.mismatch("chat_completion_chunk", chunk) is None for chunk in chunks)
+    choices = [choice for chunk in chunks for choice in chunk["choices"]]
+    deltas = [(c["index"], c["delta"]["tool_calls"][0]) for c in choices if "tool_calls" in c["delta"]]
+
+    def begins(call: int, name: str, id: str) -> dict:
+        return {
+            "index": call,
+            "id": id,
+            "type": "function",
+            "function": {"name": name, "arguments": ""},
+        }
+
+    assert deltas == [
+        (0, begins(0, "f", "call_1")),
+        (0, {"index": 0, "function": {"arguments": '{"x": '}}),
+        (1, begins(0, "g", "call_2")),
+        (1, {"index": 0, "function": {"arguments": "{}"}}),
+        (0, {"index": 0, "function": {"arguments": "1}"}}),
+        (0, begins(1, "g", "call_3")),
+        (0, {"index": 1, "function": {"arguments": "{}"}}),
+    ]
+
+
+@pytest.mark.contract("chat.tools.functions")
+def test_the_older_form_of_a_call():
+    maker = Completion("m", 1, logprobs=False, include_usage=False, legacy_calls=True)
+    events = [Started(), ToolCall("call_1", "f"), ToolArguments("{}"), Finished("tool_calls"), ChatDone(1, 2)]
+    [choice] = maker.collected(events)["choices"]
+    assert choice["message"]["function_call"] == {"name": "f", "arguments": "{}"}
+    assert "tool_calls" not in choice["message"]
+    chunks = [chunk["choices"][0] for event in events for chunk in maker.chunks(event)]
+    assert [chunk["delta"].get("function_call") for chunk in chunks] == [
+        None,
+        {"name": "f", "arguments": ""},
+        {"arguments": "{}"},
+        None,
+    ]
+    assert choice["finish_reason"] == chunks[-1]["finish_reason"] == "function_call"
 
 
 def job(settings: GenerationSettings = NO_SETTINGS, **fields) -> ChatJob:

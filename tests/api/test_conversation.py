@@ -13,6 +13,10 @@ def test_messages_are_typed_and_otherwise_as_they_came():
         {"role": "assistant", "content": None, "tool_calls": [call], "reasoning_content": "hm"},
         {"role": "tool", "content": "done", "tool_call_id": "1", "name": None},
         {"role": "assistant"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}], "tool_calls": []},
+        {"role": "assistant", "content": None, "refusal": "never"},
+        {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}},
+        {"role": "function", "name": "f", "content": "done"},
     ]
 
     assert conversation.messages(given) == (
@@ -20,6 +24,10 @@ def test_messages_are_typed_and_otherwise_as_they_came():
         Message("assistant", tool_calls=(call,)),
         Message("tool", "done", tool_call_id="1"),
         Message("assistant", ""),
+        Message("assistant", ("no",)),
+        Message("assistant", "never"),
+        Message("assistant", tool_calls=({"type": "function", "function": call["function"]},)),
+        Message("tool", "done", name="f"),
     )
 
 

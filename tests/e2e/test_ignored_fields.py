@@ -7,7 +7,7 @@ from serving import RunningServer
 
 pytestmark = pytest.mark.slow
 
-TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+TOOL = {"type": "custom", "custom": {"name": "f"}}
 
 
 @pytest.fixture(scope="module")

@@ -35,6 +35,8 @@ def check(model: TextModel, job: ChatJob) -> None:
             param="model",
             code="unsupported_value",
         )
+    if job.tools:
+        raise JobRefused(f"{model.name} cannot call tools yet", param="tools", code="unsupported_parameter")
     _check_parameters(model, job)
 
 
