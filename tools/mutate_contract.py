@@ -37,6 +37,7 @@ TESTS = {
     "bodies": "tests/http/test_bodies.py",
     "catalog": "tests/library/test_catalog.py",
     "chat": "tests/api/test_chat_completions.py",
+    "tools": "tests/api/test_api_tools.py",
     "prompts": "tests/engines/text/test_prompts.py",
 }
 # file: name of the break [tests, and words of their names]
@@ -248,10 +249,10 @@ api/chat_completions.py: another model's name [python chat_completion]
     "model": model,
     "model": "ominix",
 api/chat_completions.py: no refusal field [shapes every_field]
-    "content": "".join(choice.content), "refusal": None}
-    "content": "".join(choice.content)}
+    "refusal": None,⏎            "annotations": [],
+    "annotations": [],
 api/chat_completions.py: always stop [requests newer_name]
-    "finish_reason": choice.finish_reason,
+    "finish_reason": self._finish_reason(choice.finish_reason),
     "finish_reason": "stop",
 api/chat_completions.py: the total is not the sum [python chat_completion]
     "total_tokens": done.prompt_tokens + done.completion_tokens,
@@ -263,17 +264,26 @@ api/conversation.py: thoughts in the answer [requests thoughts]
     (choice.reasoning if event.reasoning else choice.content).append(event.text)
     choice.content.append(event.text)
 api/chat_completions.py: thoughts in the stream [requests thoughts]
-    if event.reasoning:
-    if False:
+    if event.reasoning else {"content": text}
+    if False else {"content": text}
 api/chat_completions.py: no role [server openai_s_shape]
     opening = {"role": "assistant", "content": "", "refusal": None}
     opening = {"content": "", "refusal": None}
 api/chat_completions.py: text in the last chunk [python a_stream]
-    return [self._chunk(event.index, {}, finish_reason=event.reason)]
-    return [self._chunk(event.index, {"content": ""}, finish_reason=event.reason)]
+    return [self._chunk(event.index, {}, finish_reason=self._finish_reason(event.reason))]
+    return [self._chunk(event.index, {"content": ""}, finish_reason=self._finish_reason(event.reason))]
 api/chat_completions.py: the stream never says why it ends [python a_stream]
-    return [self._chunk(event.index, {}, finish_reason=event.reason)]
+    return [self._chunk(event.index, {}, finish_reason=self._finish_reason(event.reason))]
     return [self._chunk(event.index, {})]
+api/chat_completions.py: every call is the first [chat streamed_call]
+    "index": self._calls[event.index] - 1, **piece
+    "index": 0, **piece
+api/chat_completions.py: calls beside an empty text [chat calls_are_collected]
+    "content": content if content or not choice.calls else None,
+    "content": content,
+api/tools.py: tools that are not allowed are shown [tools which_tools]
+    return tuple(tool for tool in tools if tool["function"]["name"] in names)
+    return tools
 api/chat_completions.py: usage unasked [chat without_include]
     return {**chunk, "usage": usage} if self._include_usage else chunk
     return {**chunk, "usage": usage}
@@ -320,8 +330,8 @@ engines/text/prompts.py: parts are joined by spaces [prompts one_text]
     "".join(message.content)
     " ".join(message.content)
 api/conversation.py: missing content stays missing [requests content_in]
-    content, calls = given.get("content") or "", given
-    content, calls = given.get("content"), given
+    content = given.get("content") or given.get("refusal") or ""
+    content = given.get("content")
 api/chat_completions.py: one choice, whatever n says [requests so_many]
     n=int(fields["n"]),
     n=1,
