@@ -3,6 +3,7 @@
     tools/fuzz                            all targets, 1,000 inputs each
     tools/fuzz audio --count 100000       more of one
     tools/fuzz gguf --seed 7 --only 4711  one input again
+    tools/fuzz http --guided 600          ten minutes of Atheris, which looks for inputs that reach new lines
 
 Each target runs in a child, so that a crash is a finding too. Prints a line a target: inputs a second,
 how many were read and how many refused, the slowest, the peak of memory. Exits with 1 if there is a finding.
@@ -17,10 +18,11 @@ import os
 import resource
 import struct
 import sys
+import tempfile
 import time
 import traceback
 
-from tools.fuzzing import mutator
+from tools.fuzzing import guided, mutator
 from tools.fuzzing.targets import TARGETS
 
 HANG_SECONDS = 60
@@ -81,18 +83,34 @@ def in_child(name: str, numbers: range, seed: int) -> bool:
     return status == 0
 
 
+def guided_child(name: str, seconds: int, seed: int) -> bool:
+    """Whether nothing was found."""
+    with tempfile.TemporaryDirectory(prefix="ominix-fuzz-") as folder:
+        print(f"{name}, {seconds} seconds:", flush=True)
+        child = os.fork()
+        if child == 0:
+            logging.disable(logging.CRITICAL)
+            guided.fuzz(name, seconds, seed, folder)
+        return os.waitpid(child, 0)[1] == 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("targets", nargs="*", help=f"of {', '.join(TARGETS)}; default: all")
     parser.add_argument("--count", type=int, default=1000, help="inputs for each target (default 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, metavar="N", help="the input of this number alone")
+    parser.add_argument("--guided", type=int, metavar="SECONDS", help="Atheris makes the inputs, for so long")
     given = parser.parse_args()
     unknown = set(given.targets) - TARGETS.keys()
     if unknown:
         parser.error(f"unknown: {', '.join(unknown)}")
-    numbers = range(given.count) if given.only is None else range(given.only, given.only + 1)
-    results = [in_child(name, numbers, given.seed) for name in given.targets or TARGETS]
+    names = given.targets or TARGETS
+    if given.guided:
+        results = [guided_child(name, given.guided, given.seed) for name in names]
+    else:
+        numbers = range(given.count) if given.only is None else range(given.only, given.only + 1)
+        results = [in_child(name, numbers, given.seed) for name in names]
     return 0 if all(results) else 1
 
 
