@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from ominix.families.table import recommended
 from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.model import INSTALLED, Model
 from ominix.server.hosts import http_address
+from ominix.server.port import listener
 
 HUB_SECONDS = 4.0
 
@@ -81,13 +81,10 @@ def server(host: str, port: int) -> str:
 
 
 def _port(host: str, port: int) -> str:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.closing(socket.socket(family)) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            taken = error.errno == errno.EADDRINUSE
-            owner = port_owner.of(host, port) if taken else error.strerror
-            return f"the port cannot be had: {owner or 'it is taken'}"
+    try:
+        listener(host, port).close()
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        owner = port_owner.of(host, port) if taken else error.strerror
+        return f"the port cannot be had: {owner or 'it is taken'}"
     return "the port is free"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import json
 import os
 import signal
@@ -86,7 +87,7 @@ class Client:
         except ValueError:
             return NOT_OMINIX
         except httpx2.HTTPError as error:
-            return str(error)
+            return told(error)
 
     def get(self, path: str) -> Any:  # whatever JSON the server sends
         with self._answer("GET", path) as answer:
@@ -102,7 +103,7 @@ class Client:
         try:
             return dict(self._http.get("/health").json())
         except (httpx2.HTTPError, ValueError) as error:
-            raise ServerError(f"no answer from {self._place}: {error}") from None
+            raise ServerError(f"no answer from {self._place}: {told(error)}") from None
 
     def model(self, name: str) -> ModelState:
         """The one that `name` means there, an alias too."""
@@ -133,7 +134,16 @@ class Client:
                     raise ServerError(_reason(answer), code=_code(answer))
                 yield answer
         except httpx2.HTTPError as error:
-            raise ServerError(f"no answer from {self._place}: {error}") from None
+            raise ServerError(f"no answer from {self._place}: {told(error)}") from None
+
+
+def told(error: BaseException) -> str:
+    """Its words, with what a Mac means by "No route to host" to an address of the same network."""
+    chain: BaseException | None = error
+    while chain is not None and getattr(chain, "errno", None) != errno.EHOSTUNREACH:
+        chain = chain.__cause__ or chain.__context__
+    advice = "; on a Mac allow this program under Privacy & Security, Local Network" if chain else ""
+    return f"{error}{advice}"
 
 
 def _lines(answer: httpx2.Response) -> Iterator[str]:

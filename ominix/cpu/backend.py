@@ -7,22 +7,32 @@ as fast. Knows nothing of models; never imports mlx.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib.util
 import logging
 import os
+import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from ominix import python_child
 from ominix.cpu import alias_library
 
 _MLX_CALLS = ("cblas_sgemm", "cblas_dgemm", "cblas_cgemm")  # all that libmlx takes from a BLAS
 _OURS = ("cblas_sgemv", "openblas_get_num_threads", "openblas_set_num_threads")
 # Fedora's with threads; Debian's; any
 _SYSTEM_LIBRARIES = ("libopenblasp.so.0", "libopenblas.so.0", "libopenblas.so")
+_CUDA_DEVICES = ("/dev/nvidiactl", "/dev/dxg")
 _CUDA_WHEELS = ("mlx-cuda", "mlx-cuda-12", "mlx-cuda-13")
+_CUDA_PROBE_SECONDS = 60.0
+# What mlx takes from the environment. Float32 is multiplied as such: an M5 would take TF32, with ten bits of
+# fraction. Fast synch can wedge the GPU until the next boot (ml-explore/mlx, issues 3142 and 3830).
+_MLX_DEFAULTS = {"MLX_ENABLE_TF32": "0"}
+_MLX_DROPPED = ("MLX_METAL_FAST_SYNCH",)
 _SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 _ADVICE = "pip install scipy-openblas32 (or: apt-get install libopenblas0)"
 
@@ -45,9 +55,13 @@ class Backend:
 
 def prepare(mode: str = FAST) -> Backend:
     """Call before mlx is imported; again at any time, to be told the same. `mode`: FAST or PLAIN."""
+    for name, value in _MLX_DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name in _MLX_DROPPED:
+        os.environ.pop(name, None)
     if sys.platform == "darwin":
         return Backend("metal")
-    if _has_cuda():
+    if has_cuda():
         return Backend("cuda")
     _set_threads()
     blas = _load_blas()
@@ -58,14 +72,24 @@ def prepare_engine(log: logging.Logger, mode: str) -> Backend:
     """`prepare`, with what came of it in the engine's log."""
     found = prepare(mode)
     log.info("computing on %s, products by %s", found.kind, found.blas or "mlx itself")
+    log.info(
+        "in force: %s", " ".join(f"{k}={v}" for k, v in sorted(os.environ.items()) if k.startswith("MLX_"))
+    )
     if found.advice:
         log.warning("this is slow: %s", found.advice)
     return found
 
 
-def _has_cuda() -> bool:
-    device = any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/dxg"))
-    return device and any(map(_is_installed, _CUDA_WHEELS))
+def has_cuda(devices: Sequence[str] = _CUDA_DEVICES, wheels: Sequence[str] = _CUDA_WHEELS) -> bool:
+    """The device is asked: `mlx-cpu` and `mlx-cuda-*` own the same library file, and the last installed wins.
+
+    In a child, since mlx must not be imported here before a BLAS is loaded.
+    """
+    if not any(Path(device).exists() for device in devices) or not any(map(_is_installed, wheels)):
+        return False
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+        return python_child.start("ominix.cpu.cuda").wait(_CUDA_PROBE_SECONDS) == 0
+    return False
 
 
 def _is_installed(wheel: str) -> bool:

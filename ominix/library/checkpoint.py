@@ -66,7 +66,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def _files(path: Path) -> dict[str, os.stat_result]:
-    """By name, links resolved; without what cannot be looked at."""
+    """By name, links resolved; without what cannot be looked at, and hidden ones (Finder leaves `._NAME`)."""
     found = {}
     try:
         with os.scandir(path) as entries:
@@ -74,7 +74,7 @@ def _files(path: Path) -> dict[str, os.stat_result]:
                 if count >= MAX_FILES:
                     raise _Trouble(f"it holds more than {MAX_FILES:,} files")
                 with contextlib.suppress(OSError):
-                    if entry.is_file():
+                    if not entry.name.startswith(".") and entry.is_file():
                         found[entry.name] = entry.stat()
     except OSError as error:
         raise _Trouble(f"its folder cannot be read ({_reason(error)})") from None

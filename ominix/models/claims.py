@@ -34,6 +34,10 @@ OTHERS = ("intermediate_size", "_dim", "heads", "_head", "experts")  # endings
 MOST = 1 << 24  # of any of them
 
 
+# Finder writes `._model.safetensors` beside a copy on a disk that is not its own: not a file of the model.
+SHOWN = "[!.]*"
+
+
 class _Array(Struct):
     dtype: str
     shape: list[int]
@@ -42,16 +46,16 @@ class _Array(Struct):
 
 def check(folder: Path) -> None:
     """Raises ValueError, naming what cannot be true."""
-    for file in folder.glob("*.json"):
+    for file in folder.glob(SHOWN + ".json"):
         if file.stat().st_size > MAX_JSON_BYTES:
             raise ValueError(f"{file.name} is larger than {MAX_JSON_BYTES >> 20} MiB")
     header_bytes, arrays = 0, 0
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob(SHOWN + ".safetensors"))
     for file in files:
         found, size = _header(file, MAX_HEADER_BYTES - header_bytes)
         header_bytes += size
         arrays += found
-    weights = [file for suffix in ("safetensors", "npz", "bin") for file in folder.glob(f"*.{suffix}")]
+    weights = [file for suffix in ("safetensors", "npz", "bin") for file in folder.glob(f"{SHOWN}.{suffix}")]
     size_bytes = sum(file.stat().st_size for file in weights)
     is_counted = len(files) == len(weights)
     _check_config(folder / "config.json", arrays if is_counted else None, size_bytes)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from waitress import wasyncore
 
 from ominix.library.downloads import Downloads
+from ominix.server import port
 from ominix.server.channels import MAX_PIPELINED
 from ominix.server.connections import FILES_PER_CONNECTION, Acceptor, raise_open_files
 from ominix.server.parser import ABSURD_BYTES, Door
@@ -63,15 +63,7 @@ class Server:
 
     def bind(self) -> tuple[str, int]:
         """Listen; the host and port that were got. The socket is ours, so that a taken port says so."""
-        family, _, _, _, address = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(address)
-            listener.listen(1024)
-        except OSError:
-            listener.close()
-            raise
+        listener = port.listener(*self._address)
         self._waitress = Acceptor(
             self._app,
             self._door,
@@ -79,7 +71,7 @@ class Server:
             map=self._map,
             _sock=listener,
             bind_socket=False,
-            sockinfo=(family, listener.type, listener.proto, listener.getsockname()),
+            sockinfo=(listener.family, listener.type, listener.proto, listener.getsockname()),
             dispatcher=Dispatcher(self._pool.capacity + SPARE_THREADS),
             connection_limit=raise_open_files() // FILES_PER_CONNECTION,
             channel_request_lookahead=MAX_PIPELINED,  # else nobody notices that a client left
@@ -92,8 +84,8 @@ class Server:
             clear_untrusted_proxy_headers=True,
             ident="ominix",
         )
-        host, port = listener.getsockname()[:2]
-        return str(host), int(port)
+        got = listener.getsockname()
+        return str(got[0]), int(got[1])
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT; a second one does not wait for running jobs."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import os
 import shutil
 import socket
 import ssl
@@ -13,7 +15,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ominix.cli.client import Address, Client, ModelState, connected
+from ominix.cli.client import Address, Client, ModelState, connected, told
 from ominix.errors import ServerError
 
 STREAM = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
@@ -201,3 +203,10 @@ def test_https_needs_a_certificate_that_is_trusted(monkeypatch, tmp_path):
     with connected(tmp_path, address):
         pass
     server.close()
+
+
+@pytest.mark.parametrize(("number", "advised"), [(errno.EHOSTUNREACH, True), (errno.ECONNREFUSED, False)])
+def test_no_route_to_a_host_nearby_names_the_setting_of_a_mac(number, advised):
+    error = RuntimeError("no answer")
+    error.__cause__ = OSError(number, os.strerror(number))
+    assert ("Local Network" in told(error)) == advised

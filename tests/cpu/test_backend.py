@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 
@@ -63,3 +64,20 @@ def test_a_fast_blas_is_found_on_linux():
     """Without one everything stays right and is 60 times slower: nothing else would notice."""
     found = backend.prepare()
     assert found.kind == "cuda" or found.blas is not None, found.advice
+
+
+def test_a_cuda_wheel_alone_is_no_device(tmp_path):
+    """`mlx` stands for the wheel here: it is installed, and says that it computes on no CUDA device."""
+    assert not backend.has_cuda((str(tmp_path),), ("mlx",))
+    assert not backend.has_cuda((str(tmp_path / "none"),), ("mlx",))
+
+
+@pytest.mark.parametrize(("given", "tf32"), [({}, "0"), ({"MLX_ENABLE_TF32": "1"}, "1")])
+def test_float32_is_kept_and_fast_synch_left_out_unless_the_operator_says_otherwise(monkeypatch, given, tf32):
+    monkeypatch.setenv("MLX_METAL_FAST_SYNCH", "1")
+    monkeypatch.delenv("MLX_ENABLE_TF32", raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    backend.prepare()
+    assert os.environ["MLX_ENABLE_TF32"] == tf32
+    assert "MLX_METAL_FAST_SYNCH" not in os.environ

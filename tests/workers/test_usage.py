@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import mmap
+import os
+import struct
 import sys
 from pathlib import Path
 
@@ -36,3 +38,18 @@ def test_the_system_ends_a_worker_before_the_server(pool):
     drain(pool.submit(scripted("a"), chat("hello")))
     pid = pool.load(scripted("a")).pid
     assert Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == str(usage.OOM_SCORE)
+
+
+def test_on_macos_memory_is_the_physical_footprint():
+    def proc_pid_rusage(pid, flavor, info):
+        assert (pid, flavor, len(info)) == (os.getpid(), 0, 96)
+        # user, system, idle wakeups, interrupts, pageins, wired, resident, footprint, start, exit
+        struct.pack_into("<16s10Q", info, 0, b"u" * 16, *range(1, 8), 5 * MIB, 9, 10)
+        return 0
+
+    assert usage.footprint_bytes(proc_pid_rusage) == 5 * MIB
+    assert usage.footprint_bytes(lambda *_: -1) > 0
+
+
+def test_memory_of_this_process_is_told():
+    assert 10 * MIB < usage.resident_bytes() < 4096 * MIB

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ominix.models import weights as files
+from ominix.models.claims import SHOWN
 from ominix.models.qwen3_asr import config as configs
 from ominix.models.qwen3_asr.model import ForcedAligner, Model
 from ominix.models.weights import Weights
@@ -54,7 +55,7 @@ def _filled(folder: Path, model: M, weights: Weights, config: configs.Config) ->
 
 def _read(folder: Path) -> Weights:
     """Every tensor of the folder, under our name for it."""
-    found = sorted(folder.glob("*.safetensors"))
+    found = sorted(folder.glob(SHOWN + ".safetensors"))
     if not found:
         raise ValueError(f"{folder} has no .safetensors file")
     return {renamed(name): array for name, array in files.read(found).items()}

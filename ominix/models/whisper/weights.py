@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ominix.models import weights as files
+from ominix.models.claims import SHOWN
 from ominix.models.weights import Weights
 from ominix.models.whisper import config as configs
 from ominix.models.whisper import ct2
@@ -70,10 +71,10 @@ def renamed(name: str) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    for pattern in ("*.safetensors", "weights.npz", "model.bin"):
+    for pattern in (SHOWN + ".safetensors", "weights.npz", "model.bin"):
         if found := sorted(folder.glob(pattern)):
             return found
-    if pickles := [*folder.glob("*.pt"), *folder.glob("pytorch_model*.bin")]:
+    if pickles := [*folder.glob(SHOWN + ".pt"), *folder.glob("pytorch_model*.bin")]:
         raise ValueError(
             f"{pickles[0]} is a pickle, which can run any code when it is read; convert it "
             "where you trust it to model.safetensors (mlx-examples: whisper/convert.py) or to CTranslate2 "
