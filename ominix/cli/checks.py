@@ -12,7 +12,6 @@ import httpx2
 
 from ominix.cli import port_owner
 from ominix.cli.client import Client
-from ominix.cli.serve import MODELS_SHARE, machine_bytes
 from ominix.cli.table import size
 from ominix.errors import OminixError
 from ominix.families.table import recommended
@@ -20,6 +19,7 @@ from ominix.library.catalog import EMBEDDED, Catalog
 from ominix.library.model import INSTALLED, Model
 from ominix.server.hosts import http_address
 from ominix.server.port import listener
+from ominix.workers import machine
 
 HUB_SECONDS = 4.0
 
@@ -53,9 +53,9 @@ def _word_times(catalog: Catalog, usable: Sequence[Model]) -> Iterator[str]:
 
 
 def _memory(usable: Sequence[Model]) -> Iterator[str]:
-    machine = machine_bytes()
-    budget = machine * MODELS_SHARE
-    yield f"memory: {machine / 1e9:.1f} GB; models may take {budget / 1e9:.1f} GB together (--memory-gib)"
+    budget = machine.models_bytes()
+    memory = machine.memory_bytes()
+    yield f"memory: {memory / 1e9:.1f} GB; models may take {budget / 1e9:.1f} GB together (--memory-gib)"
     for model in usable:
         if model.size_bytes > budget:
             yield f"  too large: {model.id} has {size(model.size_bytes)}"

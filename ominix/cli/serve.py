@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -30,9 +29,9 @@ from ominix.server.endpoints import Endpoints
 from ominix.server.gate import Gate, Origins
 from ominix.server.listen import Server
 from ominix.server.parser import Door
+from ominix.workers import machine
 from ominix.workers.pool import Pool, Residency
 
-MODELS_SHARE = 0.75  # of the machine's memory: what all models may take together
 WORKER_SHARE = 0.9  # of the machine's memory: a worker that takes more ends itself, not the machine
 EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # and which of them is this machine's own
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -87,7 +86,8 @@ def _add_model_flags(f: flags.Flags) -> None:
         dest="keep_alive_seconds", metavar="SECONDS",
     )  # fmt: skip
     f.one(
-        "memory-gib", flags.gibibytes, "memory all models may take together; default 75 %% of the machine's",
+        "memory-gib", flags.gibibytes,
+        "memory all models may take together; default 75 %% of the machine's, on a Mac what its GPU may hold",
         dest="memory_bytes",
     )  # fmt: skip
     f.aliases()
@@ -195,12 +195,12 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
     return Pool(
         jobs_per_worker=config.jobs_per_worker,
         stall_seconds=config.stall_seconds,
-        limit_bytes=int(machine_bytes() * WORKER_SHARE),
+        limit_bytes=int(machine.memory_bytes() * WORKER_SHARE),
         cpu=config.cpu,
         log_json=config.log_json,
         max_audio_seconds=config.max_audio_hours * 3600,
         residency=Residency(
-            memory_bytes=config.memory_bytes or int(machine_bytes() * MODELS_SHARE),
+            memory_bytes=config.memory_bytes or machine.models_bytes(),
             keep_alive_seconds=config.keep_alive_seconds,
             pinned=frozenset(_id(name, catalog) for name in config.pinned),
         ),
@@ -251,10 +251,6 @@ def _id(name: str, catalog: Catalog) -> str:
         return catalog.get(name).id
     except OminixError:  # not here yet: then this is what it will be called
         return catalog.repository(name).rpartition("/")[2]
-
-
-def machine_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def addresses(host: str, port: int) -> list[str]:

@@ -91,7 +91,7 @@ class Script:
     text: str = ""
     calls: bool = False  # has begun to
     failed: bool = False
-    raises: bool = False
+    raises: str | None = None  # with which words
     started: bool = False
     events: list[Event] = field(default_factory=list)
 
@@ -131,7 +131,7 @@ class Scripted:
         elif verb in ("stuck", "deaf"):
             script.due = math.inf
         script.failed = verb == "fail"
-        script.raises = verb == "raise"
+        script.raises = (rest or "raised as asked") if verb == "raise" else None
         self._scripts[job_id] = script
         self._misbehave(verb, rest)
 
@@ -175,7 +175,7 @@ class Scripted:
 
     def _advance(self, script: Script, now: float) -> list[Event]:
         if script.raises:
-            raise RuntimeError("raised as asked")
+            raise RuntimeError(script.raises)
         events: list[Event] = []
         if not script.started:
             script.started = True

@@ -56,6 +56,11 @@ LOCKED_SECONDS = 120.0
 
 FOLDERS = re.compile(r"(?<![\w.])/(?:[^\s/'\"]+/)+")  # clients hear file names, never where they lie
 
+DEVICE_ERROR = re.compile(
+    r"\[(METAL|metal::|Event|Fence|cuda|CUDA)|cu[A-Z]\w+\(|cuda[A-Z]\w+\("
+)  # as mlx writes them
+MOST_WORDS = 300  # characters of them
+
 log = logging.getLogger("ominix.worker")
 
 
@@ -216,7 +221,15 @@ def main() -> NoReturn:
         os._exit(0)
     except BaseException as error:
         log.exception("the engine failed")
-        last_words(server, f"failed with {type(error).__name__}")
+        last_words(server, _reason(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Without the error's own words, which may hold a client's, but for those of a GPU: mlx raises them."""
+    words = " ".join(str(error).split())
+    if isinstance(error, RuntimeError) and DEVICE_ERROR.match(words):
+        return f"failed: the GPU: {FOLDERS.sub('', words)[:MOST_WORDS]}"
+    return f"failed with {type(error).__name__}"
 
 
 if __name__ == "__main__":

@@ -31,6 +31,11 @@ def test_a_job_s_events_come_in_order(pool):
     [
         ("segfault", "SIGSEGV"),
         ("raise", "RuntimeError"),
+        ("raise what a client may have said", r"failed with RuntimeError(?!.*client)"),
+        (
+            "raise [METAL] Command buffer execution failed: Insufficient Memory",
+            "the GPU: .METAL. Command buffer .*y",
+        ),
         ("exit 3", "exit code 3"),
         ("eat 1000", "memory"),
         ("hang", "no sign of life"),
