@@ -11,6 +11,7 @@ from waitress import wasyncore
 
 from ominix.library.downloads import Downloads
 from ominix.server import port
+from ominix.server.awake import Awake, power_of_this_machine
 from ominix.server.channels import MAX_PIPELINED
 from ominix.server.connections import FILES_PER_CONNECTION, Acceptor, raise_open_files
 from ominix.server.parser import ABSURD_BYTES, Door
@@ -91,9 +92,11 @@ class Server:
         """Serve until SIGTERM or SIGINT; a second one does not wait for running jobs."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        awake = Awake(power_of_this_machine())
         while not self._finished():
             wasyncore.loop(timeout=0.5, use_poll=True, map=self._map, count=1)
             self._waitress.look()
+            awake.look(lambda: self._pool.jobs_aboard > 0, time.monotonic())
         self._downloads.close()
         self._pool.close()
         self._flush()
