@@ -59,6 +59,7 @@ class Family:
     model_types: frozenset[str] = frozenset()
     engine: str = ""  # module of ominix.engines; "": never loaded by itself, it helps other models' jobs
     package: str = ""  # under ominix.models, with the architecture; "": mlx-lm has it
+    one_row: bool = False  # its sequences cannot be computed together, and no check at load finds that out
     aliases: Mapping[str, str] = field(default_factory=dict)  # short name -> the repository it pulls
     download_gb: Mapping[str, float] = field(default_factory=dict)  # by short name, about
     names: re.Pattern[str] | None = None  # such a name, in small letters, means any model of this family

@@ -28,7 +28,8 @@ log = logging.getLogger("ominix.library")
 
 class _MlxLm(Family):
     def claims(self, config: Mapping[str, Any]) -> bool:
-        return model_type(config) in supported()
+        known = model_type(config) in supported()
+        return known and (not self.model_types or model_type(config) in self.model_types)
 
 
 CHAT = _MlxLm(
@@ -40,6 +41,13 @@ CHAT = _MlxLm(
         "llama-3.2-1b": "mlx-community/Llama-3.2-1B-Instruct-4bit",
     },
     download_gb={"qwen3-0.6b": 0.34, "qwen3-4b": 2.26, "llama-3.2-1b": 0.7},
+)
+
+
+# Its attention chooses blocks of a cache's places, beginning with the row's padding: beside a longer prompt
+# the blocks lie elsewhere. It shows only once a prompt has more blocks than are chosen.
+ONE_ROW = _MlxLm(
+    abilities=CHAT.abilities, engine=CHAT.engine, one_row=True, model_types=frozenset({"minimax_m3_vl"})
 )
 
 

@@ -21,6 +21,7 @@ FAMILIES = (
     whisper.ENGLISH,
     whisper.TRANSCRIBER,
     minicpm_sala.CHAT,
+    mlx_lm.ONE_ROW,
     mlx_lm.CHAT,
 )
 

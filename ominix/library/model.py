@@ -65,7 +65,8 @@ class Model:
     @property
     def loadable(self) -> Loadable:
         """What the pool has to know of it."""
-        spec = EngineSpec(self.engine, str(self.path), package=self.family.package)
+        family = self.family
+        spec = EngineSpec(self.engine, str(self.path), package=family.package, one_row=family.one_row)
         return Loadable(self.id, self.size_bytes, spec)
 
     @property

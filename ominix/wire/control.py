@@ -17,6 +17,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     slots: int = 1  # jobs that may be aboard at once
     cpu: str = "fast"  # or "plain": cpu/backend.py
     package: str = ""  # under ominix.models: it has the architecture; "": mlx-lm has it
+    one_row: bool = False  # sequences of this model are never computed together
     cache_bytes: int | None = None  # the bound for kept caches; None: the engine's own choice
     log_json: bool = False  # lines of its log
     limit_bytes: int | None = None  # resident memory at which the worker ends itself

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ominix.families import mlx_lm
+from ominix.families.table import KNOWN
 
 # Asked of mlx-lm itself: which of these names it finds classes for, and which of its modules have them.
 ASK = """
@@ -50,6 +51,11 @@ def test_the_server_does_not_import_it():
 )
 def test_names_of_its_table_and_of_its_modules_are_claimed(name):
     assert mlx_lm.CHAT.claims({"model_type": name})
+
+
+def test_what_is_never_batched_is_a_family_of_its_own():
+    assert KNOWN.claiming({"model_type": "minimax_m3_vl"}).one_row
+    assert not KNOWN.claiming({"model_type": "llama"}).one_row
 
 
 @pytest.mark.parametrize(

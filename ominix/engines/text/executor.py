@@ -13,12 +13,13 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBatch
-from mlx_lm.models.cache import RotatingKVCache, can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.models.cache import ChunkedKVCache, RotatingKVCache, can_trim_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler
 
 from ominix.engines.text import sampling
+from ominix.engines.text.batching import Batching, Caches
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
-from ominix.engines.text.prefix_cache import Caches, PrefixCache
+from ominix.engines.text.prefix_cache import PrefixCache
 from ominix.engines.text.sampling import LogitsRecorder
 from ominix.engines.text.text_model import TextModel
 
@@ -37,23 +38,32 @@ class _Row:
     def left(self) -> int:
         return len(self.sequence.tokens) - self.place
 
+    @property
+    def piece(self) -> int:
+        """Prompt tokens up to where its prefill has to stop next."""
+        stops = (*self.sequence.boundaries, len(self.sequence.tokens) - 1)
+        return min(stop for stop in stops if stop > self.place) - self.place
+
 
 class Executor:
     def __init__(self, model: TextModel, kept_bytes: int, most_sequences: int) -> None:
         """`kept_bytes`: the bound for caches that are kept for later prompts."""
         self._model = model.model
+        self._batching = model.batching
         self._prefixes = PrefixCache(kept_bytes)
         self._rows: dict[int, _Row] = {}  # by uid
         self._fork_caches: dict[int, Caches] = {}  # by sequence id: their prompt's, until they join
         self._generator = BatchGenerator(
             model.model,
             stop_tokens=[[token] for token in model.stop_ids],
-            completion_batch_size=most_sequences,
-            prefill_batch_size=most_sequences,
+            completion_batch_size=model.batching.most(most_sequences),
+            prefill_batch_size=model.batching.most(most_sequences),
         )
-        empty = make_prompt_cache(model.model)
+        empty = model.batching.new_caches(model.model)
         self._trims = can_trim_prompt_cache(empty)
-        self._window = min((c.max_size for c in empty if isinstance(c, RotatingKVCache)), default=None)
+        windows = [c.max_size for c in empty if isinstance(c, RotatingKVCache)]
+        windows += [c.chunk_size for c in empty if isinstance(c, ChunkedKVCache)]
+        self._window = min(windows, default=None)
 
     def saved_tokens(self, sequence: Sequence) -> int:
         """How many of its prompt's tokens need no prefill, as things are."""
@@ -73,11 +83,16 @@ class Executor:
         cached = {sequence.id: self._join(sequence) for sequence in plan.joins}
         if not self._rows:
             return Outcome(cached, {})
-        prefills = sum(row.left > 1 for row in self._rows.values())
-        self._generator.prefill_step_size = max(1, plan.prefill_tokens // max(1, prefills))
+        self._generator.prefill_step_size = self._piece(plan.prefill_tokens)
         prompts, answers = self._generator.next()
         prefilled = dict(self._prefilled(response) for response in prompts)
         return Outcome(cached, prefilled, tuple(self._token(response) for response in answers))
+
+    def _piece(self, prefill_tokens: int) -> int:
+        """At most so many tokens of each prompt, this step."""
+        pieces = [row.piece for row in self._rows.values() if row.left > 1]
+        most = max(1, prefill_tokens // max(1, len(pieces)))
+        return min([most, *pieces]) if self._batching is Batching.UNPADDED else most
 
     def _join(self, sequence: Sequence) -> int:
         """How many of its prompt's tokens its caches hold."""
@@ -92,7 +107,7 @@ class Executor:
         (uid,) = self._generator.insert_segments(
             [[list(sequence.tokens[a:b]) for a, b in itertools.pairwise(cuts)]],
             max_tokens=[sequence.max_tokens],
-            caches=[make_prompt_cache(self._model) if caches is None else caches],
+            caches=[self._batching.new_caches(self._model) if caches is None else caches],
             all_tokens=[list(sequence.tokens[:cached])],
             samplers=[sampling.sampler(sequence.sampling, sequence.seed, sequence.choice) or greedy_sampler],
             logits_processors=[[recorder, *processors] if recorder else processors],

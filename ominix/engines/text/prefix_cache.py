@@ -11,14 +11,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models.cache import can_trim_prompt_cache, trim_prompt_cache
 from numpy.typing import NDArray
 
-Caches = list[Any]  # one per layer, of mlx-lm's many cache types
+from ominix.engines.text.batching import Caches
 
 
 @dataclass(frozen=True, eq=False)

@@ -61,11 +61,12 @@ class _Row:
 
 class Scheduler:
     def __init__(self, token_seconds: float, fits: Fits, most_sequences: int = MOST_SEQUENCES) -> None:
-        """`token_seconds`: what one token of one answer takes, measured once."""
+        """`token_seconds`: what one token of one answer takes, measured once. With one sequence there is no
+        place for guests: the model cannot compute two."""
         self._budget = PrefillBudget(token_seconds)
         self._fits = fits
         self._most_sequences = most_sequences
-        self._guests = guests(most_sequences)
+        self._guests = guests(most_sequences) if most_sequences > 1 else 0
         self._waiting: dict[int, _Row] = {}  # in the order in which they came, forks of those that run first
         self._served = Served()
         self._running: dict[int, _Row] = {}

@@ -25,8 +25,9 @@ from ominix.cpu.backend import Backend
 from ominix.cpu.threads import Threads
 from ominix.engines import memory
 from ominix.engines.memory import MemoryLimits
-from ominix.engines.text import prompts, sampling, text_model
+from ominix.engines.text import prompts, sampling, self_check, text_model
 from ominix.engines.text.answers import AnswerParser, Choice
+from ominix.engines.text.batching import Batching
 from ominix.engines.text.executor import Executor
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
 from ominix.engines.text.preparation import Preparation, Prepared
@@ -219,21 +220,31 @@ def _last(error: BaseException) -> Event:
     return Failed(f"the messages make no prompt: it failed with {type(error).__name__}", is_final=True)
 
 
-def load(path: Path, backend: Backend, cache_bytes: int | None, package: str = "") -> TextEngine:
-    """Raises Unavailable for a folder that holds no model that can be served."""
+def load(
+    path: Path, backend: Backend, cache_bytes: int | None, package: str = "", *, one_row: bool = False
+) -> TextEngine:
+    """`one_row`: its family says that sequences cannot be computed together.
+
+    Raises Unavailable for a folder that holds no model that can be served.
+    """
     model = text_model.load(path, backend, package)
-    if not all(hasattr(cache, "merge") for cache in make_prompt_cache(model.model)):  # as mlx-lm asks it
-        raise Unavailable(f"the caches of {model.name} cannot be batched yet, so it cannot be served")
     model.chat_tokenizer.start()
-    limits = memory.measure(model.model, cache_bytes)
-    if limits.most_tokens < LEAST_CONTEXT:
-        raise Unavailable(f"{model.name} leaves no memory for a conversation")
-    return assembled(replace(model, context=min(model.context, limits.most_tokens)), limits)
+    try:
+        limits = memory.measure(model.model, cache_bytes)
+        if limits.most_tokens < LEAST_CONTEXT:
+            raise Unavailable(f"{model.name} leaves no memory for a conversation")
+        if not package:  # tests hold ours to it
+            batching = Batching.ONE_ROW if one_row else self_check.batching(model)
+            model = replace(model, batching=batching)
+        return assembled(replace(model, context=min(model.context, limits.most_tokens)), limits)
+    except text_model.FAULTS as error:  # what a model cannot do shows when it first runs
+        raise Unavailable(f"{model.name} cannot be run: {text_model.reason(error)}") from error
 
 
 def assembled(model: TextModel, limits: MemoryLimits) -> TextEngine:
     """An engine on a loaded model, within these limits."""
-    scheduler = Scheduler(_token_seconds(model.model, time.perf_counter), limits.holds)
+    most = model.batching.most(MOST_SEQUENCES)
+    scheduler = Scheduler(_token_seconds(model.model, time.perf_counter), limits.holds, most)
     executor = Executor(model, limits.kept_bytes, MOST_SEQUENCES + guests(MOST_SEQUENCES))
     return TextEngine(model, scheduler, executor, threads.find())
 

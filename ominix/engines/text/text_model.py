@@ -22,12 +22,17 @@ from mlx_lm.utils import load_model, load_tokenizer
 from ominix.cpu import door
 from ominix.cpu.backend import Backend
 from ominix.engines import memory
+from ominix.engines.text.batching import Batching
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
 from ominix.models import chat_model, claims
 
 log = logging.getLogger("ominix.chat")
+
+# mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways, at load and when
+# it first runs.
+FAULTS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError)
 
 PromptTokens = Callable[..., list[int]]  # (chat tokenizer, messages, **template options)
 
@@ -46,6 +51,7 @@ class TextModel:
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
     weight_bytes: int
+    batching: Batching = Batching.PADDED  # how its sequences may be computed together
 
 
 def load(path: Path, backend: Backend, package: str = "") -> TextModel:
@@ -106,12 +112,15 @@ def _model(path: Path, config: dict[str, Any], backend: Backend) -> nn.Module:
         claims.check(path)
         model, _ = load_model(path, lazy=True)
         door.settle(model, backend, partial(memory.holds_float32, log=log))
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as error:
-        # mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise Unavailable(f"{path.name} (model type {kind}) does not load: {reason}") from error
+    except FAULTS as error:
+        raise Unavailable(f"{path.name} (model type {kind}) does not load: {reason(error)}") from error
     model.eval()
     return model
+
+
+def reason(error: Exception) -> str:
+    """In one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _weight_bytes(model: nn.Module) -> int:

@@ -32,6 +32,14 @@ def test_equal_prompts_are_served_first_come_first_served():
     assert life.finished == sorted(life.finished)
 
 
+def test_a_model_for_one_sequence_has_no_place_for_a_guest():
+    one = Scheduler(TOKEN_SECONDS, fits, most_sequences=1)
+    for number, client in enumerate("ab"):
+        one.add(sequence(number, client=client), 0, now=0.0)
+
+    assert len(one.plan(now=1.0).joins) == 1
+
+
 def test_a_short_prompt_does_not_wait_for_a_long_one_in_prefill():
     life = Life()
     life.add(sequence(1, 9000))

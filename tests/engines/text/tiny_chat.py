@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import itertools
 import json
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
+from mlx_lm.utils import MODEL_REMAPPING
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from ominix.cpu import backend
@@ -17,6 +19,7 @@ from ominix.engines.text import text_engine, text_model
 from ominix.engines.text.detokenizer import _byte_letters
 from ominix.engines.text.text_engine import TextEngine
 from ominix.engines.text.text_model import TextModel
+from ominix.families.family import Family
 from ominix.families.table import KNOWN
 from ominix.models import chat_model
 from ominix.wire.events import Delta, Event
@@ -59,16 +62,26 @@ CONFIGS = {
 }  # fmt: skip
 
 
-def folder(path: Path, kind: str = "llama", *, seed: int = 0, context: int = 4096, tags: bool = True) -> Path:
-    """A random model that says something else after every token."""
+def folder(
+    path: Path,
+    kind: str = "llama",
+    *,
+    seed: int = 0,
+    context: int = 4096,
+    tags: bool = True,
+    config: dict | None = None,
+) -> Path:
+    """A random model that says something else after every token. `config`: of a kind that CONFIGS lacks;
+    None takes a number away."""
     config = {
         "model_type": kind, "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
         "num_key_value_heads": 2, "vocab_size": VOCABULARY, "max_position_embeddings": context,
-    } | CONFIGS[kind]  # fmt: skip
+    } | (config or CONFIGS[kind])  # fmt: skip
+    config = {name: value for name, value in config.items() if value is not None}
     mx.random.seed(seed)
     model = build(config)
     weights = [
-        (name, mx.random.normal(w.shape) * (0.15 if w.ndim > 1 else 0) + (w.ndim == 1))
+        (name, mx.random.normal(w.shape) * (0.15 if w.ndim > 1 else 0) + (w.ndim < 2))
         for name, w in tree_flatten(model.parameters())
     ]
     return write(path, config, weights, tags=tags)
@@ -99,8 +112,9 @@ def reciter(path: Path, text: list[int], *, context: int = 4096) -> Path:
 
 def build(config: dict):
     chat_model.register(KNOWN.claiming(config).package)
-    module = importlib.import_module(f"mlx_lm.models.{config['model_type']}")
-    return module.Model(module.ModelArgs.from_dict(config))
+    kind = MODEL_REMAPPING.get(config["model_type"], config["model_type"])
+    module = importlib.import_module(f"mlx_lm.models.{kind}")
+    return module.Model(module.ModelArgs.from_dict(copy.deepcopy(config)))
 
 
 def write(path: Path, config: dict, weights: list, *, tags: bool = True) -> Path:
@@ -124,7 +138,8 @@ def write(path: Path, config: dict, weights: list, *, tags: bool = True) -> Path
 
 
 def engine(path: Path, cache_bytes: int | None = None) -> TextEngine:
-    return text_engine.load(path, found_backend(), cache_bytes, package(path))
+    one_row = family(path).one_row
+    return text_engine.load(path, found_backend(), cache_bytes, package(path), one_row=one_row)
 
 
 def model(path: Path) -> TextModel:
@@ -136,7 +151,11 @@ def found_backend() -> backend.Backend:
 
 
 def package(path: Path) -> str:
-    return KNOWN.claiming(json.loads((path / "config.json").read_text())).package
+    return family(path).package
+
+
+def family(path: Path) -> Family:
+    return KNOWN.claiming(json.loads((path / "config.json").read_text()))
 
 
 def said(text: str, *turns: str) -> tuple[Message, ...]:
