@@ -79,5 +79,7 @@ def _add(choice: Choice, event: Delta | ToolCall | ToolArguments | Finished) -> 
     elif isinstance(event, ToolArguments):
         choice.calls[-1].arguments.append(event.text)
     else:
+        if event.recalls:
+            choice.reasoning, choice.content = choice.reasoning + choice.content, []
         (choice.reasoning if event.reasoning else choice.content).append(event.text)
     choice.logprobs += event.logprobs

@@ -36,8 +36,9 @@ class Delta(Struct, frozen=True, array_like=True, tag=True):
 
     text: str
     index: int = 0
-    reasoning: bool = False  # text from inside <think>
+    reasoning: bool = False  # what the model thinks before it answers
     logprobs: tuple[TokenLogprob, ...] = ()
+    recalls: bool = False  # all text of the choice up to here was reasoning, which shows only now
 
 
 class ToolCall(Struct, frozen=True, array_like=True, tag=True):

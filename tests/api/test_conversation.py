@@ -50,3 +50,11 @@ def test_events_are_collected_by_choice():
     assert first.logprobs == [own, other]
     assert (second.content, second.reasoning, second.finish_reason) == (["x"], [], "stop")
     assert done == ChatDone(3, 4)
+
+
+def test_reasoning_that_shows_late_is_moved():
+    events = [Delta("hm"), Delta("", reasoning=True, recalls=True), Delta("yes"), Finished("stop")]
+
+    (choice,), _ = conversation.collected(events, 1)
+
+    assert (choice.reasoning, choice.content) == (["hm", ""], ["yes"])

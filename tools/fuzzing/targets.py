@@ -278,27 +278,39 @@ def languages() -> Target:
 
 def answer_parser() -> Target:
     """However a text is cut into pieces, the same passages come out."""
-    from ominix.engines.text.answers import AnswerParser
+    from ominix.engines.text.channels import AnswerParser
+    from ominix.engines.text.marks import Marks
+    from ominix.engines.text.transitions import CallMarks
+    from ominix.models.answer_formats import HARMONY, AnswerFormat, tagged
 
-    def passages(pieces: list[str]) -> tuple[str, str, bool]:
-        parser = AnswerParser(["STOP", "\n\n\n"], ("<think>", "</think>"), False)
-        found = [passage for piece in pieces for passage in parser.add(piece)] + parser.close()
-        told = {kind: "".join(p.text for p in found if p.reasoning is kind) for kind in (True, False)}
-        return told[True], told[False], parser.stopped
+    calls = [CallMarks("[CALL]", "[/CALL]")]
+
+    def passages(format: AnswerFormat, pieces: list[str]) -> str:
+        parser = AnswerParser(format, Marks({}), stops=["STOP", "\n\n\n"], calls=calls)
+        told, channel = "", ""
+        for passage in [passage for piece in pieces for passage in parser.add(piece)] + parser.close():
+            told += (
+                f"[{passage.channel} {passage.edge}]" if passage.edge or passage.channel != channel else ""
+            )
+            told, channel = told + passage.text, passage.channel
+        return told + str(parser.stopped)
 
     def read(data: bytes) -> None:
         text = data.decode("utf-8", "replace")[:4096]
         dice = random.Random(len(text))
         cuts = sorted(dice.randint(0, len(text)) for _ in range(5))
         pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
-        whole, cut = passages([text]), passages(pieces)
-        assert whole == cut, (whole, cut)
-        assert passages(list(text)) == whole
+        for format in (tagged(("<think>", "</think>")), HARMONY):
+            whole, cut = passages(format, [text]), passages(format, pieces)
+            assert whole == cut, (whole, cut)
+            assert passages(format, list(text)) == whole
 
     texts = [
         b"<think>why\n</think>\n\nbecause STOP here",
         b"a <thin b </think> STO P",
         b"ST\xe2\x82\xacOP\n\n\n",
+        b"<|channel|>analysis<|message|>Hm<|end|><|start|>assistant<|channel|>final<|message|>Yes",
+        b"\n[CALL]{}[/CALL]<|channel|>commentary to=functions.f<|message|>{}<|call|>",
     ]
     return Target(texts, read, ())
 

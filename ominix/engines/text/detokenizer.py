@@ -1,17 +1,18 @@
 """Tokens as text: what bytes a token stands for, and characters out of tokens one at a time.
 
-A character may be spread over several tokens; it is held back until its last byte is there.
-Knows nothing about stop strings or events.
+A character may be spread over several tokens; it is held back until its last byte is there. Special tokens
+are marks in the text (marks.py), for whoever reads on. Knows nothing about stop strings or events.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
 from typing import Protocol
 
 from mlx_lm import tokenizer_utils
 from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+from ominix.engines.text.marks import Marks
 
 SPACE = "\u2581"  # SentencePiece's mark of a space
 
@@ -20,7 +21,7 @@ class Text(Protocol):
     """The text of one answer as it grows."""
 
     def add(self, token: int) -> str:
-        """The whole characters that are complete with this token, often none."""
+        """The whole characters that are complete with this token, often none; a mark for a special token."""
         ...
 
 
@@ -29,18 +30,22 @@ class Detokenizer:
 
     def __init__(self, tokenizer: TokenizerWrapper) -> None:
         self._tokenizer = tokenizer
-        self._silent = frozenset(_silent(tokenizer))
+        self._special = _special(tokenizer)
+        self.marks = Marks(self._special)
         self._bytes = _byte_table(tokenizer)
         self._trims = bool(getattr(tokenizer.detokenizer, "trim_space", False))  # SentencePiece's alone
 
     def text(self) -> Text:
         if self._bytes:
             return _ByteText(self, self._trims)
-        return _DecodedText(self._tokenizer, self._silent)
+        return _DecodedText(self, self._tokenizer)
+
+    def is_special(self, token: int) -> bool:
+        return token in self._special
 
     def token_bytes(self, token: int) -> bytes:
         """What the token contributes to a text; nothing for special tokens."""
-        if token in self._silent:
+        if self.is_special(token):
             return b""
         if self._bytes:
             return self._bytes[token] if token < len(self._bytes) else b""
@@ -54,6 +59,8 @@ class _ByteText:
         self._trims = trims  # until the first text: a leading space is the tokenizer's, not the answer's
 
     def add(self, token: int) -> str:
+        if self._detokenizer.is_special(token):  # no character goes on behind it
+            return self._decoder.decode(b"", final=True) + self._detokenizer.marks.letter(token)
         text = self._decoder.decode(self._detokenizer.token_bytes(token))
         if self._trims and text:
             self._trims = False
@@ -64,24 +71,25 @@ class _ByteText:
 class _DecodedText:
     """For tokenizers whose tokens are no bytes: whatever decoding everything so far adds."""
 
-    def __init__(self, tokenizer: TokenizerWrapper, silent: frozenset[int]) -> None:
-        self._detokenizer = tokenizer.detokenizer
-        self._silent = silent
+    def __init__(self, detokenizer: Detokenizer, tokenizer: TokenizerWrapper) -> None:
+        self._detokenizer = detokenizer
+        self._decoded = tokenizer.detokenizer
+        self._written = 0  # characters
 
     def add(self, token: int) -> str:
-        if token in self._silent:
-            return ""
-        self._detokenizer.add_token(token)
-        return str(self._detokenizer.last_segment)
+        if self._detokenizer.is_special(token):
+            return self._detokenizer.marks.letter(token)
+        self._decoded.add_token(token)
+        # It gets shorter while a run of bytes is no whole character, and comes back with all of the run.
+        text = str(self._decoded.text)[self._written :]
+        self._written += len(text)
+        return text
 
 
-def _silent(tokenizer: TokenizerWrapper) -> Iterable[int]:
-    """Special tokens, save those around reasoning, which are looked for in the text."""
-    spoken = {tokenizer.think_start, tokenizer.think_end}
-    for token, added in tokenizer.added_tokens_decoder.items():
-        if added.special and added.content not in spoken:
-            yield token
-    yield from tokenizer.eos_token_ids
+def _special(tokenizer: TokenizerWrapper) -> dict[int, str]:
+    """Special tokens and those that end an answer: id -> name."""
+    added = {token: str(it.content) for token, it in tokenizer.added_tokens_decoder.items() if it.special}
+    return dict.fromkeys(tokenizer.eos_token_ids, "") | added
 
 
 def _byte_table(tokenizer: TokenizerWrapper) -> list[bytes]:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ominix.engines.text import channels
 from ominix.engines.text.prefix_cache import common
 from ominix.engines.text.text_model import TextModel
 from ominix.errors import JobRefused
 from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Message
 
+END_TOKENS = 32  # of a prompt, in which a mark is looked for
 # What the engine itself tells a template; a client that set these would break the prompt.
 _RESERVED = {"add_generation_prompt", "continue_final_message", "tokenize", "chat_template", "messages"}
 
@@ -24,7 +26,7 @@ _RESERVED = {"add_generation_prompt", "continue_final_message", "tokenize", "cha
 class Prompt:
     tokens: tuple[int, ...]
     max_tokens: int  # of the answer
-    opens_reasoning: bool  # the template has written the tag already
+    begins: str | None  # the answer's state, where the template has written a mark already
 
 
 def check(model: TextModel, job: ChatJob) -> None:
@@ -45,7 +47,7 @@ def prompt(model: TextModel, job: ChatJob) -> Prompt:
     tokens = _rendered(model, job, template_messages(job.messages))
     if not tokens:
         raise JobRefused("the messages make an empty prompt", param="messages")
-    return Prompt(tuple(tokens), _max_tokens(model, job, len(tokens)), _opens_reasoning(model, tokens))
+    return Prompt(tuple(tokens), _max_tokens(model, job, len(tokens)), _begins(model, tokens))
 
 
 def template_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -116,7 +118,8 @@ def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:
     return min(DEFAULT_MAX_TOKENS if job.max_tokens is None else job.max_tokens, left)
 
 
-def _opens_reasoning(model: TextModel, tokens: list[int]) -> bool:
-    """Templates that write the opening tag themselves do so at the prompt's very end."""
-    end = str(model.tokenizer.decode(tokens[-12:])).rstrip()
-    return model.tags is not None and end.endswith(model.tags[0])
+def _begins(model: TextModel, tokens: list[int]) -> str | None:
+    """Templates that write an opening or closing mark themselves do so at the prompt's very end."""
+    text = model.detokenizer.text()
+    end = "".join(text.add(token) for token in tokens[-END_TOKENS:])
+    return channels.beginning(model.format, model.detokenizer.marks, end)

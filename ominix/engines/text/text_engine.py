@@ -26,8 +26,9 @@ from ominix.cpu.threads import Threads
 from ominix.engines import memory
 from ominix.engines.memory import MemoryLimits
 from ominix.engines.text import prompts, sampling, self_check, text_model
-from ominix.engines.text.answers import AnswerParser, Choice
+from ominix.engines.text.answers import Choice
 from ominix.engines.text.batching import Batching
+from ominix.engines.text.channels import AnswerParser
 from ominix.engines.text.executor import Executor
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
 from ominix.engines.text.preparation import Preparation, Prepared
@@ -177,8 +178,9 @@ class TextEngine:
         return [replace(first, forks=ids[1:]), *forks]
 
     def _choice(self, index: int, job: ChatJob, prompt: Prompt) -> Choice:
-        parser = AnswerParser(job.stop, self._model.tags, prompt.opens_reasoning)
-        return Choice(index, self._model.detokenizer, parser)
+        model = self._model
+        parser = AnswerParser(model.format, model.detokenizer.marks, begins=prompt.begins, stops=job.stop)
+        return Choice(index, model.detokenizer, parser)
 
     def _run(self, plan: Plan) -> Outcome:
         if self._blas_threads and self._blas_threads.due:

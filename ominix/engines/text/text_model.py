@@ -26,7 +26,8 @@ from ominix.engines.text.batching import Batching
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.errors import Unavailable
-from ominix.models import chat_model, claims
+from ominix.models import answer_formats, chat_model, claims
+from ominix.models.answer_formats import AnswerFormat
 
 log = logging.getLogger("ominix.chat")
 
@@ -46,7 +47,7 @@ class TextModel:
     detokenizer: Detokenizer
     prompt_tokens: PromptTokens
     has_template: bool
-    tags: tuple[str, str] | None  # around reasoning; None for a model that does not reason
+    format: AnswerFormat  # what leads from its reasoning to its answer and its tool calls
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
@@ -65,17 +66,17 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     tokenizer = _tokenizer(path, config)
     chat = chat_model.chat_format(package)
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
-    tags = _tags(tokenizer) or (chat.TAGS if chat else None)
+    format = answer_formats.chosen(tokenizer, chat.TAGS if chat else None)
     context = _context(config, tokenizer)
     return TextModel(
         name=path.name,
         model=model,
         tokenizer=tokenizer,
-        chat_tokenizer=ChatTokenizer(path.name, tokenizer, context, tags or ()),
+        chat_tokenizer=ChatTokenizer(path.name, tokenizer, context, format.tags or ()),
         detokenizer=Detokenizer(tokenizer),
         prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
-        tags=tags,
+        format=format,
         context=context,
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
@@ -141,15 +142,6 @@ def _prompt_tokens(tokenizer: ChatTokenizer, messages: list[dict[str, Any]], **o
     """Special tokens are in the template's text: none are added."""
     text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, **options)
     return tokenizer.encode(text, add_special_tokens=False)
-
-
-def _tags(tokenizer: TokenizerWrapper) -> tuple[str, str] | None:
-    """Those that are tokens; the usual ones in letters for templates that write them."""
-    if tokenizer.has_thinking:
-        return tokenizer.think_start, tokenizer.think_end
-    template = tokenizer.chat_template
-    writes_them = isinstance(template, str) and "</think>" in template
-    return ("<think>", "</think>") if writes_them else None
 
 
 def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:

@@ -1,64 +1,77 @@
-"""AnswerParser cut from text that arrives in any pieces."""
+"""Events of a choice, token by token."""
 
 from __future__ import annotations
 
-import random
-
 import pytest
+from engines.text import tiny_chat
+from engines.text.tiny_chat import START, THINK, UNTHINK
+from mlx_lm.utils import load_tokenizer
 
-from ominix.engines.text.answers import AnswerParser
-
-TAGS = ("<think>", "</think>")
-
-
-def cut(pieces, stops=(), tags=TAGS, reasoning=False):
-    passages = AnswerParser(stops, tags, reasoning)
-    found = [p for piece in pieces for p in passages.add(piece)]
-    found += passages.close()
-    said = "".join(p.text for p in found if not p.reasoning)
-    return "".join(p.text for p in found if p.reasoning), said, passages.stopped
+from ominix.engines.text.answers import Choice
+from ominix.engines.text.channels import AnswerParser
+from ominix.engines.text.detokenizer import Detokenizer
+from ominix.engines.text.plan import Token
+from ominix.models.answer_formats import tagged
+from ominix.wire.events import Delta, Finished
 
 
-CASES = [
-    ("plain", (), ("", "plain", False)),
-    ("<think>why\n</think>\n\nso", (), ("why", "so", False)),
-    ("a<think>b</think>c<think>d</think>e", (), ("bd", "ace", False)),
-    ("one two three", ("two",), ("", "one ", True)),
-    ("abcabd", ("abd",), ("", "abc", True)),
-    ("xaab", ("aab",), ("", "x", True)),
-    ("abc", ("abcd", "b"), ("", "a", True)),
-    ("ends in a st", ("stop",), ("", "ends in a st", False)),
-    ("<think>stop</think>ok stop", ("stop",), ("stop", "ok ", True)),
-    ("a < b <thi", (), ("", "a < b <thi", False)),
-]
+@pytest.fixture(scope="module")
+def detokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("answers")
+    tiny_chat.write(folder, {"model_type": "llama"}, [])
+    return Detokenizer(load_tokenizer(folder))
 
 
-@pytest.mark.parametrize(("text", "stops", "expected"), CASES)
-def test_pieces_do_not_matter(text, stops, expected):
-    rng = random.Random(1)
-    for _ in range(30):
-        places = sorted(rng.choices(range(len(text) + 1), k=5))
-        pieces = [text[a:b] for a, b in zip([0, *places], [*places, len(text)], strict=True)]
-        assert cut(pieces, stops) == expected
+def events_of(detokenizer, tokens, *, finish="stop", stops=(), begins=None):
+    parser = AnswerParser(tagged(("<think>", "</think>")), detokenizer.marks, begins=begins, stops=stops)
+    choice = Choice(0, detokenizer, parser)
+    events = []
+    for number, token in enumerate(tokens):
+        last = finish if finish == "length" and number == len(tokens) - 1 else None
+        events += choice.add(Token(0, token, last, ((token, -1.0),)))
+    if not any(isinstance(event, Finished) for event in events):
+        events += choice.add(Token(0, tiny_chat.END, "stop", ((tiny_chat.END, -1.0),)))
+    return choice, events
 
 
-def test_a_model_that_does_not_reason_may_write_the_tag():
-    assert cut(["<think>x"], tags=None) == ("", "<think>x", False)
+@pytest.mark.parametrize(
+    ("tokens", "options"),
+    [
+        ([THINK, *b"hm", UNTHINK, *b"yes"], {}),
+        ([*"é€".encode()][:-1], {"finish": "length"}),  # cut inside a character
+        ([*b"a", START, START], {}),  # ends in silent tokens
+        ([START], {"finish": "length"}),
+        ([*b"one two"], {"stops": ["two"]}),
+        ([*b"one tw"], {"stops": ["two"]}),
+        ([*b"hm", UNTHINK], {}),
+        ([THINK], {"finish": "length"}),
+    ],
+)
+def test_every_token_of_an_answer_has_its_logprobs(detokenizer, tokens, options):
+    choice, events = events_of(detokenizer, tokens, **options)
+
+    entries = [entry for event in events if isinstance(event, Delta) for entry in event.logprobs]
+    assert [entry.token_bytes for entry in entries] == [tuple(detokenizer.token_bytes(t)) for t in tokens]
+    assert choice.tokens == len(entries)
+    assert isinstance(events[-1], Finished)
 
 
-def test_reasoning_may_be_open_from_the_start():
-    assert cut(["hm</think>yes"], reasoning=True) == ("hm", "yes", False)
+def test_marks_count_as_reasoning(detokenizer):
+    choice, _ = events_of(detokenizer, [THINK, *b"hm", UNTHINK, *b"yes"])
+
+    assert (choice.reasoning_tokens, choice.tokens) == (4, 7)
 
 
-def test_nothing_is_held_back_that_cannot_become_a_stop():
-    passages = AnswerParser(["END"], None, False)
+def test_reasoning_that_nothing_opened_is_recalled(detokenizer):
+    choice, events = events_of(detokenizer, [*b"hm", UNTHINK, *b"yes"])
 
-    assert [p.text for piece in ("aE", "b", "EN", "E", "N") for p in passages.add(piece)] == ["a", "Eb", "EN"]
-
-
-def test_the_end_of_a_passage_counts_all_letters_before_it():
-    passages = AnswerParser(["|"], TAGS, False)
-
-    found = passages.add("<think>ab</think>cd|ef")
-
-    assert [(p.text, p.end) for p in found] == [("ab", 9), ("cd", 19)]
+    told = [(event.text, event.reasoning, event.recalls) for event in events if isinstance(event, Delta)]
+    assert told == [
+        ("h", False, False),
+        ("m", False, False),
+        ("", True, True),
+        ("y", False, False),
+        ("e", False, False),
+        ("s", False, False),
+    ]
+    assert choice.reasoning_tokens == 3

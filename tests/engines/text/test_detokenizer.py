@@ -80,12 +80,15 @@ def test_pieces_add_up_to_what_the_tokenizer_decodes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_special_tokens_say_nothing(tmp_path, kind):
+def test_special_tokens_are_marks_in_the_text(tmp_path, kind):
     tokenizer = wrapped(tmp_path, KINDS[kind]())
+    detokenizer = Detokenizer(tokenizer)
     end = tokenizer.convert_tokens_to_ids("<end>")
 
-    assert Detokenizer(tokenizer).text().add(end) == ""
-    assert Detokenizer(tokenizer).token_bytes(end) == b""
+    text = detokenizer.text().add(end)
+
+    assert (detokenizer.marks.spelled(text), detokenizer.marks.silenced(text)) == ("<end>", "")
+    assert detokenizer.token_bytes(end) == b""
 
 
 @pytest.mark.contract("chat.stream.utf8")
@@ -94,6 +97,28 @@ def test_a_character_of_byte_tokens_comes_whole(tmp_path):
     text = Detokenizer(tokenizer).text()
 
     assert [text.add(byte) for byte in "é😀".encode()] == ["", "é", "", "", "", "😀"]
+
+
+@pytest.mark.contract("chat.stream.utf8")
+def test_runs_of_byte_tokens_are_never_said_twice(tmp_path):
+    """mlx-lm's detokenizer for any tokenizer takes back what it said of a run of bytes that goes on."""
+    tokenizer = sentence_piece(trims=False)
+    steps = [decoders.ByteFallback(), decoders.Replace(SPACE, " "), decoders.Fuse()]
+    tokenizer.decoder = decoders.Sequence(steps)  # in no order that mlx-lm knows
+    text = Detokenizer(wrapped(tmp_path, tokenizer)).text()
+
+    said = [text.add(byte) for byte in "😀😃하\n\u1112\u1161 é".encode()]
+
+    assert "".join(said) == "😀😃하\n\u1112\u1161 é"
+    assert said[3] == "😀"
+
+
+def test_a_mark_ends_a_character_of_byte_tokens(tmp_path):
+    tokenizer = wrapped(tmp_path, sentence_piece(trims=True))
+    text = Detokenizer(tokenizer).text()
+    end = tokenizer.convert_tokens_to_ids("<end>")
+
+    assert [text.add(0xC3), text.add(end)[:-1], text.add(0xA9)] == ["", "\ufffd", "\ufffd"]
 
 
 def test_a_token_outside_the_vocabulary_says_nothing(tmp_path):

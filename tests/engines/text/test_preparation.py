@@ -25,7 +25,7 @@ class Work:
         self.made.append(job.caller.client)
         if job.n == 2:
             raise ValueError("no prompt")
-        return Prepared(Prompt((1,), 1, opens_reasoning=False), ())
+        return Prepared(Prompt((1,), 1, begins=None), ())
 
 
 @pytest.fixture
