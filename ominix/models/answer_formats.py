@@ -85,11 +85,12 @@ TAGS: tuple[Tags, ...] = (
     ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker
 )
 
-# Around the answer proper: Hunyuan, ERNIE 4.5, OpenThinker. They count where the template has them.
+# Around the answer proper: Hunyuan, ERNIE 4.5, OpenThinker, Command A.
 WRAPPERS: tuple[Tags, ...] = (
     ("<answer>", "</answer>"),
     ("<response>", "</response>"),
     ("<|begin_of_solution|>", "<|end_of_solution|>"),
+    ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
 )
 
 # mlx-lm's names of states
@@ -125,18 +126,19 @@ def chosen(tokenizer: Tokenizer, own_tags: Tags | None = None) -> AnswerFormat:
     if "<|channel|>" in vocabulary and "<|message|>" in vocabulary:
         return HARMONY
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
-    wrappers = [mark for pair in WRAPPERS if all(mark in template for mark in pair) for mark in pair]
+    found = [pair for pair in WRAPPERS if all(mark in template or mark in vocabulary for mark in pair)]
+    wrappers = [mark for pair in found for mark in pair]
     tags = _tags(tokenizer, vocabulary, template) or own_tags
     return tagged(tags, (*tokenizer.structural_markers, *wrappers)) if tags else PLAIN
 
 
 def _tags(tokenizer: Tokenizer, vocabulary: Mapping[str, int], template: str) -> Tags | None:
-    """Those that are tokens; else those that the template writes in letters."""
+    """Those that are tokens; else those whose end the template or the vocabulary knows."""
     if tokenizer.think_start and tokenizer.think_end:
         return tokenizer.think_start, tokenizer.think_end
     tokens = [tags for tags in TAGS if all(tag in vocabulary for tag in tags)]
-    letters = [tags for tags in TAGS if tags[1] in template]
-    return next(iter((*tokens, *letters)), None)
+    ends = [tags for tags in TAGS if tags[1] in template or tags[1] in vocabulary]
+    return next(iter((*tokens, *ends)), None)
 
 
 def _of_transitions(tokenizer: Tokenizer) -> AnswerFormat:

@@ -7,6 +7,7 @@ are marks in the text (marks.py), for whoever reads on. Knows nothing about stop
 from __future__ import annotations
 
 import codecs
+from collections.abc import Iterable
 from typing import Protocol
 
 from mlx_lm import tokenizer_utils
@@ -39,6 +40,11 @@ class Detokenizer:
         if self._bytes:
             return _ByteText(self, self._trims)
         return _DecodedText(self, self._tokenizer)
+
+    def text_of(self, tokens: Iterable[int]) -> str:
+        """With marks in it."""
+        text = self.text()
+        return "".join([text.add(token) for token in tokens])
 
     def is_special(self, token: int) -> bool:
         return token in self._special

@@ -120,6 +120,5 @@ def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:
 
 def _begins(model: TextModel, tokens: list[int]) -> str | None:
     """Templates that write an opening or closing mark themselves do so at the prompt's very end."""
-    text = model.detokenizer.text()
-    end = "".join(text.add(token) for token in tokens[-END_TOKENS:])
+    end = model.detokenizer.text_of(tokens[-END_TOKENS:])
     return channels.beginning(model.format, model.detokenizer.marks, end)
