@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -34,3 +35,13 @@ def test_the_wheel_serves_from_anywhere(tmp_path):
     run = [sys.executable, "-c", "from ominix.http import schemas; schemas.warm(); print(schemas.__file__)"]
     shown = subprocess.run(run, cwd=tmp_path / "site", capture_output=True, text=True, check=True)
     assert str(tmp_path / "site") in shown.stdout
+
+
+def test_each_recording_of_a_person_names_its_licence():
+    folder = ROOT / "ominix" / "embedded" / "recordings"
+    samples = json.loads((folder / "recordings.json").read_text("utf-8"))
+    listed = {sample["file"]: sample for sample in samples}
+    assert set(listed) == {file.name for file in folder.glob("*.flac")}
+    licences = (folder / "LICENCES.md").read_text("utf-8")
+    assert all(name in licences and sample["licence"] for name, sample in listed.items())
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 1_500_000

@@ -13,7 +13,10 @@ from pathlib import Path
 import httpx2
 
 HERE = Path(__file__).resolve().parent
-SAMPLES = HERE.parent / "ominix" / "embedded" / "samples"
+EMBEDDED = HERE.parent / "ominix" / "embedded"
+SAMPLES = EMBEDDED / "samples"  # synthesised: all that the demo model can hear
+RECORDINGS = EMBEDDED / "recordings"  # of people
+SUBTITLED, TRANSLATED = "english.flac", "portuguese.flac"
 ANSWER_SECONDS = 300.0  # the first request of a model waits for it to load
 QUESTION = {"role": "user", "content": "What is the capital of France?"}
 
@@ -23,9 +26,8 @@ def main() -> int:
     parser.add_argument("--once", action="store_true", help="stop after the requests")
     parser.add_argument("--port", default="8080", help="0 takes a free one")
     options = parser.parse_args()
-    fetched = subprocess.run([HERE / "fetch_smollm2"], env={**os.environ, "PYTHON": sys.executable})
-    if fetched.returncode:
-        print("The chat model could not be fetched; going on without it.", file=sys.stderr)
+    speech = fetched("fetch_whisper", "The speech model could not be fetched; a demo model takes its place.")
+    chat = fetched("fetch_smollm2", "The chat model could not be fetched; going on without it.")
     command = [sys.executable, "-m", "ominix", "serve", "--port", options.port]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert server.stdout
@@ -36,7 +38,11 @@ def main() -> int:
         print(banner, end="", flush=True)
         address = banner.split("serves ")[1].split("/v1")[0]
         with httpx2.Client(base_url=address, timeout=ANSWER_SECONDS, trust_env=False) as client:
-            show(client, chat=fetched.returncode == 0)
+            models = client.get("/v1/models").raise_for_status().json()["data"]
+            print(f"\nGET /v1/models: {', '.join(m['id'] for m in models)}")
+            show_whisper(client) if speech else show_demo(client)
+            if chat:
+                show_chat(client)
         if not options.once:
             print(f"\nServing {address}/v1 until Ctrl-C.", flush=True)
             server.wait()
@@ -48,27 +54,62 @@ def main() -> int:
     return 0
 
 
-def show(server: httpx2.Client, *, chat: bool) -> None:
-    models = server.get("/v1/models").raise_for_status().json()["data"]
-    print(f"\nGET /v1/models: {', '.join(m['id'] for m in models)}")
-    for sample in json.loads((SAMPLES / "samples.json").read_text("utf-8")):
-        heard = transcribe(server, SAMPLES / sample["file"])
-        print(f"\nPOST /v1/audio/transcriptions: {sample['file']} ({sample['seconds']} s)")
-        print(f"  said:  {sample['text']}\n  heard: {heard['text']}  [{heard['language']}]")
-    if chat:
-        body = {"model": "SmolLM2-135M-Instruct", "messages": [QUESTION], "temperature": 0, "max_tokens": 40}
-        print(f"\nPOST /v1/chat/completions: {QUESTION['content']}")
-        answer = server.post("/v1/chat/completions", json=body).raise_for_status().json()
-        print(f"  {answer['choices'][0]['message']['content']}  {answer['usage']}")
-        print("\nThe same, streamed:\n  ", end="")
-        stream(server, {**body, "stream": True})
+def fetched(tool: str, otherwise: str) -> bool:
+    """Run a tool that downloads a model; False, and `otherwise` on standard error, if it cannot."""
+    done = subprocess.run([HERE / tool], env={**os.environ, "PYTHON": sys.executable})
+    if done.returncode:
+        print(otherwise, file=sys.stderr)
+    return done.returncode == 0
 
 
-def transcribe(server: httpx2.Client, file: Path) -> dict:
-    fields = {"model": "tiny-asr", "response_format": "verbose_json"}
+def show_whisper(server: httpx2.Client) -> None:
+    """People in four languages; one of them with subtitles, one translated into English."""
+    for sample in samples(RECORDINGS):
+        heard = transcribe(server, RECORDINGS / sample["file"], "whisper-base").json()
+        show(sample, heard)
+    print(f"\nPOST /v1/audio/transcriptions: {SUBTITLED}, response_format srt")
+    print(indented(transcribe(server, RECORDINGS / SUBTITLED, "whisper-base", "srt").text))
+    print(f"\nPOST /v1/audio/translations: {TRANSLATED}, into English")
+    english = ask(server, "translations", RECORDINGS / TRANSLATED, {"model": "whisper-base"}).json()
+    print(f"  {english['text']}")
+
+
+def show_demo(server: httpx2.Client) -> None:
+    for sample in samples(SAMPLES):
+        show(sample, transcribe(server, SAMPLES / sample["file"], "tiny-asr").json())
+    print("\ntiny-asr knows sixty words. For real speech: tools/fetch_whisper, or ominix pull whisper-base")
+
+
+def show_chat(server: httpx2.Client) -> None:
+    body = {"model": "SmolLM2-135M-Instruct", "messages": [QUESTION], "temperature": 0, "max_tokens": 40}
+    print(f"\nPOST /v1/chat/completions: {QUESTION['content']}")
+    answer = server.post("/v1/chat/completions", json=body).raise_for_status().json()
+    print(f"  {answer['choices'][0]['message']['content']}  {answer['usage']}")
+    print("\nThe same, streamed:\n  ", end="")
+    stream(server, {**body, "stream": True})
+
+
+def samples(folder: Path) -> list[dict]:
+    return json.loads((folder / f"{folder.name}.json").read_text("utf-8"))
+
+
+def show(sample: dict, heard: dict) -> None:
+    print(f"\nPOST /v1/audio/transcriptions: {sample['file']} ({sample['seconds']} s)")
+    print(f"  said:  {sample['text']}\n  heard: {heard['text']}  [{heard['language']}]")
+
+
+def transcribe(server: httpx2.Client, file: Path, model: str, form: str = "verbose_json") -> httpx2.Response:
+    return ask(server, "transcriptions", file, {"model": model, "response_format": form})
+
+
+def ask(server: httpx2.Client, task: str, file: Path, fields: dict) -> httpx2.Response:
     with file.open("rb") as opened:
-        answer = server.post("/v1/audio/transcriptions", data=fields, files={"file": opened})
-    return answer.raise_for_status().json()
+        answer = server.post(f"/v1/audio/{task}", data=fields, files={"file": opened})
+    return answer.raise_for_status()
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.strip().splitlines())
 
 
 def stream(server: httpx2.Client, body: dict) -> None:

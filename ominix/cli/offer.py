@@ -1,7 +1,7 @@
 """A command needs a model that is not here: its download is offered.
 
-A person at a terminal is asked; anybody else reads which command downloads it. A demo model is never taken
-instead: it has to be named.
+A person at a terminal is asked, unless --yes was given; anybody else reads which command downloads it. A demo
+model is never taken instead: it has to be named.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ominix.cli import pull, terminal
 from ominix.cli.client import Client, ModelState
 from ominix.errors import ServerError
 from ominix.families.family import TASKS
-from ominix.families.table import KNOWN, RECOMMENDED, recommended
+from ominix.families.table import KNOWN, OFFERED, RECOMMENDED, recommended
 
 MISSING = "model_not_found"  # the server's code
 
@@ -21,6 +21,11 @@ MISSING = "model_not_found"  # the server's code
 def nobody(question: str) -> bool:
     """For servers elsewhere: what is downloaded here would not be there."""
     return False
+
+
+def everybody(question: str) -> bool:
+    """For --yes."""
+    return True
 
 
 def person(question: str) -> bool:
@@ -47,8 +52,9 @@ def ensured(
         if error.code != MISSING:
             raise
         message = error.message if model else none_here(ability)
-    short_name = model if model in KNOWN.repositories else recommended(ability)
-    wanted = f"{short_name} ({KNOWN.repositories[short_name]})"
+    short_name = model if model in KNOWN.repositories else OFFERED[ability]
+    size = KNOWN.download_gb.get(short_name)
+    wanted = f"{short_name} ({KNOWN.repositories[short_name]}{f', {size} GB' if size else ''})"
     if not agree(f"This needs a {TASKS[ability]} model that is not here yet. Download {wanted} now?"):
         raise ServerError(message, code=MISSING)
     if pull.run(home=home, model=short_name, aliases=()):

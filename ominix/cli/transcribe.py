@@ -64,6 +64,7 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
         "default: a mix of all",
     )  # fmt: skip
     parser.add_argument("--prompt", metavar="TEXT", help="names and words that are likely to occur")
+    parser.add_argument("-y", "--yes", action="store_true", help="download a missing model without asking")
     client.add_flags(parser, environ)
 
 
@@ -78,7 +79,7 @@ def _output(text: str) -> Path | None:
 def run(
     *, home: Path, files: Sequence[Path], format: str, beside: bool, output: Path | None, overwrite: bool,
     words: bool, model: str | None, language: str | None, channel: str | None,
-    prompt: str | None, **address: Any,
+    prompt: str | None, yes: bool = False, **address: Any,
 ) -> int:  # fmt: skip
     """The exit status: 1 if a file could not be transcribed. `address`: the fields of client.Address."""
     found = recordings.find(files)
@@ -103,7 +104,8 @@ def run(
     given = {name: value for name, value in fields.items() if value}
     try:
         with connected(home, Address(**address)) as server:
-            agree = offer.nobody if address.get("url") else offer.person
+            here = offer.everybody if yes else offer.person
+            agree = offer.nobody if address.get("url") else here
             offer.ensured(server, home, model, "transcribe", agree)
             request = Request(server, given, format, len(found.files))
             done = [request.answered(n, file, target) for n, (file, target) in enumerate(work, 1)]

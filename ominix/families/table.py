@@ -27,6 +27,8 @@ FAMILIES = (
 
 # Short names to recommend to people who have no model with an ability, the best one first.
 RECOMMENDED = {"transcribe": ("qwen3-asr", "whisper-base"), "chat": ("qwen3-0.6b",)}
+# What a command offers to download for whoever named no model: small, and good enough to begin with.
+OFFERED = {"transcribe": "whisper-base", "chat": "qwen3-0.6b"}
 
 # Names to tell people of that mean any model with an ability. Clients that know OpenAI's names for its own
 # speech models keep working unchanged.
@@ -119,6 +121,11 @@ class Families:
     def repositories(self) -> dict[str, str]:
         """Short name -> the repository it pulls."""
         return {name: repo for family in self._families for name, repo in family.aliases.items()}
+
+    @property
+    def download_gb(self) -> dict[str, float]:
+        """Short name -> the size of what it pulls, where that is known."""
+        return {name: size for family in self._families for name, size in family.download_gb.items()}
 
     @property
     def built_in(self) -> dict[str, str]:
