@@ -13,7 +13,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
+
+from mlx_lm.chat_templates.muse_spark import RESPONSE_FORMAT
 
 # States of an answer. The first three are channels: their text leaves.
 ANSWER = "answer"
@@ -23,6 +25,7 @@ HEADER = "header"  # what stands before a message and says where it goes
 BY_HEADER = "by header"  # behind a header: the state that its text names
 
 Edges = tuple[tuple[str, str], ...]  # (mark, the state behind it)
+Transitions = Mapping[str, Sequence[tuple[str, str]]]  # mlx-lm's edges
 Tags = tuple[str, str]  # what opens reasoning and what closes it
 
 
@@ -73,6 +76,19 @@ HARMONY = AnswerFormat(
     ),
 )
 
+# Solar Open: a message's kind stands in the place of its channel; a prompt may give an empty thought.
+_SOLAR_ENDS = tuple((mark, HEADER) for mark in ("<|end|>", "<|begin|>", "<|flush|>", "<|calls|>"))
+SOLAR = AnswerFormat(
+    edges={
+        HEADER: (("<|think|>", REASONING), ("<|content|>", ANSWER), ("<|tool_calls|>", ANSWER)),
+        ANSWER: _SOLAR_ENDS,
+        REASONING: _SOLAR_ENDS,
+        TOOL_CALL: _SOLAR_ENDS,
+    },
+    begins=HEADER,
+    header=r"\s*(<\|begin\|>|assistant)",
+)
+
 # Marks around reasoning that mlx-lm does not know, as tokens or in letters of a template.
 TAGS: tuple[Tags, ...] = (
     ("<think>", "</think>"),
@@ -83,14 +99,20 @@ TAGS: tuple[Tags, ...] = (
     ("◁think▷", "◁/think▷"),  # Kimi-VL
     ("<thought>", "</thought>"),  # EXAONE Deep
     ("<|begin_of_thought|>", "<|end_of_thought|>"),  # OpenThinker
+    ("<mm:think>", "</mm:think>"),  # MiniMax-M3
+    ("<|plamo:begin_think:plamo|>", "<|plamo:end_think:plamo|>"),  # PLaMo 3
+    ("<unused94>thought", "<unused95>"),  # MedGemma
+    ("Here is my thought process:", "Here is my response:"),  # Granite 3.2
+    ("Here are my reasoning steps:", "[BEGIN FINAL RESPONSE]"),  # Apriel
 )
 
-# Around the answer proper: Hunyuan, ERNIE 4.5, OpenThinker, Command A.
-WRAPPERS: tuple[Tags, ...] = (
+# Around the answer proper: Hunyuan, ERNIE 4.5, OpenThinker, Command A, Apriel.
+WRAPPERS: tuple[tuple[str, ...], ...] = (
     ("<answer>", "</answer>"),
     ("<response>", "</response>"),
     ("<|begin_of_solution|>", "<|end_of_solution|>"),
     ("<|START_RESPONSE|>", "<|END_RESPONSE|>"),
+    ("[END FINAL RESPONSE]",),
 )
 
 # mlx-lm's names of states
@@ -110,7 +132,7 @@ class Tokenizer(Protocol):
     @property
     def structural_markers(self) -> tuple[str, ...]: ...
     @property
-    def response_transitions(self) -> Mapping[str, Sequence[tuple[str, str]]]: ...
+    def response_transitions(self) -> Transitions: ...
     @property
     def response_initial_state(self) -> str | None: ...
     @property
@@ -120,11 +142,16 @@ class Tokenizer(Protocol):
 
 def chosen(tokenizer: Tokenizer, own_tags: Tags | None = None) -> AnswerFormat:
     """The format of a model, by what its tokenizer and template hold. `own_tags`: of a package of ours."""
-    if tokenizer.response_transitions:
-        return _of_transitions(tokenizer)
     vocabulary = tokenizer.get_vocab()
-    if "<|channel|>" in vocabulary and "<|message|>" in vocabulary:
+    if tokenizer.response_transitions:
+        return _of_transitions(tokenizer.response_transitions, tokenizer.response_initial_state)
+    if {"<|channel|>", "<|message|>"} <= vocabulary.keys():
         return HARMONY
+    if {"<|start|>", "<|message|>", "<|eom|>", "<|eot|>"} <= vocabulary.keys():  # Muse Glimmer
+        spark: dict[str, Any] = RESPONSE_FORMAT  # its own type says nothing
+        return _of_transitions(spark["transitions"], spark["initial_state"])
+    if {"<|begin|>", "<|think|>", "<|content|>", "<|flush|>"} <= vocabulary.keys():
+        return SOLAR
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     found = [pair for pair in WRAPPERS if all(mark in template or mark in vocabulary for mark in pair)]
     wrappers = [mark for pair in found for mark in pair]
@@ -136,18 +163,19 @@ def _tags(tokenizer: Tokenizer, vocabulary: Mapping[str, int], template: str) ->
     """Those that are tokens; else those whose end the template or the vocabulary knows."""
     if tokenizer.think_start and tokenizer.think_end:
         return tokenizer.think_start, tokenizer.think_end
-    tokens = [tags for tags in TAGS if all(tag in vocabulary for tag in tags)]
+    # MedGemma's opening mark is a token and a word.
+    tokens = [tags for tags in TAGS if all(tag.removesuffix("thought") in vocabulary for tag in tags)]
     ends = [tags for tags in TAGS if tags[1] in template or tags[1] in vocabulary]
     return next(iter((*tokens, *ends)), None)
 
 
-def _of_transitions(tokenizer: Tokenizer) -> AnswerFormat:
+def _of_transitions(transitions: Transitions, begins: str | None) -> AnswerFormat:
     """Where calls begin is left out: that is said with the calls."""
     edges: dict[str, Edges] = {}
-    for state, given in tokenizer.response_transitions.items():
+    for state, given in transitions.items():
         known = [(mark, _STATES[behind]) for mark, behind in given if _STATES[behind] != TOOL_CALL]
         if _STATES[state] == HEADER:
             known.append((_HEADER_END, BY_HEADER))  # a message to somebody else
         edges[_STATES[state]] = tuple(known)
-    begins = _STATES[tokenizer.response_initial_state or "normal"]
-    return AnswerFormat(edges, begins=begins, header=r"\s*(<\||to=|assistant)", headers=(("", ANSWER),))
+    first = _STATES[begins or "normal"]
+    return AnswerFormat(edges, begins=first, header=r"\s*(<\||to=|assistant)", headers=(("", ANSWER),))

@@ -37,7 +37,7 @@ def table(
     """By the state they leave: those of the format, of stop strings and of the beginnings of calls."""
     found: dict[str, list[Transition]] = {ANSWER: [], REASONING: [], HEADER: [], TOOL_CALL: []}
     for state, edges in format.edges.items():
-        breaks = ("", "\n") if state == REASONING else ("",)
+        breaks = ("", "\n", "\n\n") if state == REASONING else ("",)
         found[state] += [
             Transition(line + marks.encoded(mark), behind) for mark, behind in edges for line in breaks
         ]

@@ -51,6 +51,34 @@ FAMILIES = {
     "think in letters": (
         "<think>Hm.</think>Yes", {"letters": ["<think>", "</think>"], "template": "</think>"}, "Hm.", "Yes"
     ),
+    "muse glimmer": (
+        " to=self<|message|>Hm.<|eom|><|start|>assistant to=user<|message|>Yes<|eot|>",
+        {"ask": "<|start|>user<|message|>%s<|eot|><|start|>assistant"}, "Hm.", "Yes",
+    ),
+    "solar open": (
+        "<|think|>Hm.<|end|><|begin|>assistant<|content|>Yes<|flush|>",
+        {"ask": "<|begin|>user<|content|>%s<|end|><|begin|>assistant"}, "Hm.", "Yes",
+    ),
+    "solar open, an empty thought in the prompt": (
+        "<|content|>Yes<|flush|>",
+        {"ask": "<|begin|>user<|content|>%s<|end|><|begin|>assistant<|think|><|end|><|begin|>assistant"},
+        "", "Yes",
+    ),
+    "minimax m3": ("<mm:think>Hm.</mm:think>Yes", {}, "Hm.", "Yes"),
+    "medgemma": ("<unused94>thought\nHm.<unused95>Yes", {}, "Hm.", "Yes"),
+    "plamo 3": (
+        "<|plamo:begin_think:plamo|>Hm.<|plamo:end_think:plamo|>Yes",
+        {"template": "<|plamo:end_think:plamo|>"}, "Hm.", "Yes",
+    ),
+    "granite 3.2": (
+        "Here is my thought process:\nHm.\n\nHere is my response:\nYes",
+        {"template": "Here is my response:"}, "Hm.", "Yes",
+    ),
+    "apriel": (
+        "Hm.\n[BEGIN FINAL RESPONSE]\nYes\n[END FINAL RESPONSE]",
+        {"ask": "U:%s A:Here are my reasoning steps:\n", "letters": ("[BEGIN FINAL RESPONSE]",),
+         "template": "[BEGIN FINAL RESPONSE] [END FINAL RESPONSE]"}, "Hm.", "Yes\n",
+    ),
     "think, answer in marks of its own": (
         "<think>Hm.</think><answer>Yes</answer>", {"template": "<answer> </answer>"}, "Hm.", "Yes"
     ),
