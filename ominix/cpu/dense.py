@@ -7,10 +7,13 @@ are kept as (in, out), with which a product of up to 16 rows needs half the time
 
 from __future__ import annotations
 
+from typing import Any
+
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_map_with_path
+from mlx_lm.models.switch_layers import SwitchLinear
 
 from ominix.cpu import kernels, layers
 
@@ -29,6 +32,12 @@ class Linear(nn.Module):
     def weight(self) -> mx.array:
         """As nn.Linear has it, for models that look at it."""
         return self.transposed.T
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """For models that change their weight: nn.Module would put a second one beside ours."""
+        if name == "weight":
+            name, value = "transposed", mx.contiguous(value.T)
+        super().__setattr__(name, value)
 
     def __call__(self, x: mx.array) -> mx.array:
         y = product(x, self.transposed)
@@ -56,6 +65,21 @@ class Embedding(nn.Module):
         return product(x, self.transposed)
 
 
+class Experts(SwitchLinear):  # type: ignore[misc]  # mlx-lm says no types
+    """SwitchLinear with weights in half precision, of which mlx multiplies none on a CPU: those of the
+    experts that are asked become float32, for the moment."""
+
+    def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
+        """`x`: (..., 1, in), `indices`: (...), of experts -> (..., 1, out)"""
+        asked, places = np.unique(np.asarray(indices), return_inverse=True)
+        weight = self.weight[mx.array(asked)].astype(mx.float32)
+        places = mx.array(places.reshape(indices.shape).astype(np.uint32))
+        y = mx.gather_mm(
+            x.astype(mx.float32), weight.swapaxes(-1, -2), rhs_indices=places, sorted_indices=sorted_indices
+        ).astype(x.dtype)
+        return y + mx.expand_dims(self.bias[indices], -2) if "bias" in self else y
+
+
 class GELU(nn.Module):
     def __call__(self, x: mx.array) -> mx.array:
         return mx.array(kernels.gelu(np.asarray(x)))
@@ -67,6 +91,13 @@ def make(model: nn.Module) -> None:
     modules = tree_map_with_path(lambda _, m: _dense(m), model.leaf_modules(), is_leaf=nn.Module.is_module)
     model.update_modules(modules)
     layers.take(model)
+
+
+def mend(model: nn.Module) -> None:
+    """What mlx does not compute on a CPU, whatever layers the model keeps."""
+    for module in model.modules():
+        if type(module) is SwitchLinear and module.weight.dtype != mx.float32:
+            module.__class__ = Experts
 
 
 def product(x: mx.array, weight: mx.array) -> mx.array:

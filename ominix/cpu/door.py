@@ -37,6 +37,8 @@ def settle(model: nn.Module, backend: Backend, fits_float32: Callable[[nn.Module
         if fits:
             dequantize_model(model)
             dense.make(model)
+    if on_cpu():
+        dense.mend(model)
     mx.eval(model.parameters())
 
 

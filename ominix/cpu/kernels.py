@@ -166,9 +166,10 @@ def _gemm(a: Floats, b: Floats, out: Floats, scale: float = 1.0, form: int = _NO
 
 def _place(x: Floats) -> tuple[int, int]:
     """Where a matrix begins, and how many elements a row is from the next."""
-    if x.dtype != np.float32 or x.strides[1] != x.itemsize:
+    if x.dtype != np.float32 or (x.shape[1] > 1 and x.strides[1] != x.itemsize):
         raise ValueError(f"a BLAS cannot read rows of {x.dtype} that step by {x.strides[1]} bytes")
-    return x.ctypes.data, x.strides[0] // x.itemsize
+    step = x.strides[0] // x.itemsize if len(x) > 1 else 0
+    return x.ctypes.data, max(step, x.shape[1])  # of a dimension of size 1 the stride may be any number
 
 
 @functools.cache

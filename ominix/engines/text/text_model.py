@@ -31,6 +31,9 @@ from ominix.models.answer_formats import AnswerFormat
 
 log = logging.getLogger("ominix.chat")
 
+# What architectures call the number of tokens that they were made for, in config.json.
+CONTEXTS = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "block_size")
+
 # mlx-lm builds a model from whatever config.json says, so a bad folder fails in many ways, at load and when
 # it first runs.
 FAULTS = (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OSError)
@@ -145,7 +148,8 @@ def _prompt_tokens(tokenizer: ChatTokenizer, messages: list[dict[str, Any]], **o
 
 
 def _context(config: dict[str, Any], tokenizer: TokenizerWrapper) -> int:
-    known = _fact(config, "max_position_embeddings") or tokenizer.model_max_length
+    found = (_fact(config, name) for name in CONTEXTS)
+    known = next(filter(None, found), tokenizer.model_max_length)
     return int(min(known, 1 << 24))  # transformers writes 1e30 where a tokenizer does not know
 
 

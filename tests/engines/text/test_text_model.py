@@ -8,6 +8,7 @@ from pathlib import Path
 
 import mlx.core as mx
 import pytest
+import tiny_architectures
 import tiny_chat
 
 from ominix.engines import text
@@ -68,6 +69,31 @@ def test_a_folder_that_does_not_load_says_why(tmp_path, reason):
 
     with pytest.raises(Unavailable, match=reason):
         text_model.load(path, tiny_chat.found_backend())
+
+
+def test_a_model_that_cannot_be_run_says_why(tmp_path):
+    """The error came from the measurement of memory, past all sentences."""
+    path = tiny_chat.folder(tmp_path / "m", config=tiny_chat.CONFIGS["llama"] | {"num_key_value_heads": 3})
+
+    with pytest.raises(Unavailable, match=r"^m cannot be run: .*reshape"):
+        tiny_chat.engine(path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["qwen2_moe", "qwen3_next", "gemma3n", "lfm2-vl", "qwen2_5_vl", "xverse"])
+def test_architectures_that_did_not_load_answer(tmp_path, kind):
+    engine = tiny_chat.engine(tiny_architectures.folder(tmp_path / "m", kind))
+    job = ChatJob(tiny_chat.said("Hello"), Sampling(temperature=0, logit_bias={256: -100}), max_tokens=4)
+
+    (events,) = tiny_chat.run(engine, job)
+
+    assert events[-1].completion_tokens == 4
+
+
+@pytest.mark.parametrize(("kind", "context"), [("gpt_bigcode", 512), ("lille-130m", 2048)])
+def test_a_context_has_several_names(tmp_path, kind, context):
+    """GPT-2's 64 places were read as 5,960,208."""
+    assert tiny_chat.model(tiny_architectures.folder(tmp_path / "m", kind)).context == context
 
 
 def test_code_that_a_config_names_is_ignored(tmp_path):

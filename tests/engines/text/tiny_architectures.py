@@ -96,6 +96,14 @@ CONFIGS = {
             "rope_theta": 10000.0,
         },
     },
+    "xverse": tiny_chat.CONFIGS["llama"],
+    "qwen2_5_vl": {
+        "text_config": {
+            "model_type": "qwen2", "hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 96,
+            "rms_norm_eps": 1e-6, "vocab_size": tiny_chat.VOCABULARY, "max_position_embeddings": 4096,
+            **_HEADS,
+        },
+    },
 }  # fmt: skip
 
 
