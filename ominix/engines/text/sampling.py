@@ -36,24 +36,46 @@ class Sampler:
 
     def __call__(self, logprobs: mx.array) -> mx.array:
         """(1, V) -> (1,)"""
-        s, key = self._sampling, self._key()
+        s = self._sampling
         x = logprobs.astype(mx.float32)
         x = (x - x.max(axis=-1, keepdims=True)) / s.temperature
         if s.min_p > 0:
             x = mx.where(x < math.log(s.min_p), -mx.inf, x)
         all_of_them = not 0 < s.top_k < x.shape[-1]
         if all_of_them and s.top_p >= 1:
-            return mx.random.categorical(x, key=key)
-        candidates = _largest(x, min(MOST_CANDIDATES, x.shape[-1]) if all_of_them else s.top_k)
-        kept = _nucleus(mx.take_along_axis(x, candidates, axis=-1), s.top_p)
-        drawn = mx.random.categorical(kept, key=key)
-        return mx.take_along_axis(candidates, drawn[:, None], axis=-1)[:, 0]
+            ids = mx.arange(x.shape[-1], dtype=mx.uint32)[None]
+        else:
+            ids = _largest(x, min(MOST_CANDIDATES, x.shape[-1]) if all_of_them else s.top_k).astype(mx.uint32)
+            x = _nucleus(mx.take_along_axis(x, ids, axis=-1), s.top_p)
+        best = mx.argmax(x + _gumbel(ids, *self._key()), axis=-1, keepdims=True)
+        return mx.take_along_axis(ids, best, axis=-1)[:, 0]
 
-    def _key(self) -> mx.array:
-        """A key from the seed, the choice and the position alone: nothing is carried along."""
+    def _key(self) -> tuple[int, int]:
+        """From the seed, the choice and the position alone: nothing is carried along."""
         name = f"{self._stream}:{self._drawn}".encode()
         self._drawn += 1
-        return mx.random.key(int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big"))
+        digest = hashlib.blake2b(name, digest_size=8).digest()
+        return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:], "big")
+
+
+def _gumbel(ids: mx.array, first: int, second: int) -> mx.array:
+    """Gumbel noise, of each token's id and the key alone: the largest sum of logit and noise is a draw from
+    the softmax (Gumbel, 1954).
+
+    An inverse distribution function would go through the vocabulary in its order, so that a change of 1e-5
+    in any logit moves the draw; here it only matters where the two largest sums lie as close as that.
+    """
+    bits = _mixed(_mixed(ids ^ mx.array(first, mx.uint32)) ^ mx.array(second, mx.uint32))
+    # log1p of a number near 0, where floats lie closest, decides who is largest
+    uniform = mx.minimum((bits.astype(mx.float32) + 0.5) * 2.0**-32, 1 - 2.0**-24)
+    return -mx.log(-mx.log1p(-uniform))
+
+
+def _mixed(bits: mx.array) -> mx.array:
+    """Wellons' lowbias32, one to one on 32 bits: each bit of the result depends on all."""
+    bits = (bits ^ (bits >> 16)) * mx.array(0x7FEB352D, mx.uint32)
+    bits = (bits ^ (bits >> 15)) * mx.array(0x846CA68B, mx.uint32)
+    return bits ^ (bits >> 16)
 
 
 def sampler(sampling: Sampling, seed: int, index: int) -> Sampler | None:
