@@ -65,15 +65,15 @@ class Embedding(nn.Module):
         return product(x, self.transposed)
 
 
-class Experts(SwitchLinear):  # type: ignore[misc]  # mlx-lm says no types
+class Experts(SwitchLinear):
     """SwitchLinear with weights in half precision, of which mlx multiplies none on a CPU: those of the
     experts that are asked become float32, for the moment."""
 
     def __call__(self, x: mx.array, indices: mx.array, sorted_indices: bool = False) -> mx.array:
         """`x`: (..., 1, in), `indices`: (...), of experts -> (..., 1, out)"""
-        asked, places = np.unique(np.asarray(indices), return_inverse=True)
+        asked, inverse = np.unique(np.asarray(indices), return_inverse=True)
         weight = self.weight[mx.array(asked)].astype(mx.float32)
-        places = mx.array(places.reshape(indices.shape).astype(np.uint32))
+        places = mx.array(inverse.reshape(indices.shape).astype(np.uint32))
         y = mx.gather_mm(
             x.astype(mx.float32), weight.swapaxes(-1, -2), rhs_indices=places, sorted_indices=sorted_indices
         ).astype(x.dtype)

@@ -9,14 +9,18 @@ import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import mlx.core as mx
 import mlx.nn as nn
-from mlx.utils import tree_flatten
-from mlx_lm.models.cache import KVCache, make_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache
 from mlx_lm.utils import get_total_parameters
 
 from ominix.cpu import door
+from ominix.engines import growth
+from ominix.engines.growth import SequenceSize
+
+MOST_TOKENS = 1 << 24  # of a sequence, where neither memory nor the model bounds it
 
 _DEVICE_SIZES = ("max_recommended_working_set_size", "total_memory", "memory_size")  # Metal's; CUDA's
 _WEIGHTS_SHARE = 0.7  # of the free memory
@@ -29,33 +33,33 @@ class MemoryLimits:
 
     running_bytes: int  # for all sequences of the batch
     kept_bytes: int  # for prefixes that are kept for later
-    fixed_bytes: int  # a sequence's own, however short
-    token_bytes: int  # and so much more a token
+    sequence: SequenceSize
 
     def holds(self, sequences: int, tokens: int) -> bool:
         """A batch pads every sequence to the longest, `tokens`."""
-        return sequences * (self.fixed_bytes + tokens * self.token_bytes) <= self.running_bytes
+        return sequences * self.sequence.bytes_of(tokens) <= self.running_bytes
 
     @property
     def most_tokens(self) -> int:
         """Of one sequence alone."""
-        return (self.running_bytes - self.fixed_bytes) // max(1, self.token_bytes)
+        return self.sequence.most_tokens(self.running_bytes, MOST_TOKENS)
 
 
 def measure(model: nn.Module, kept_bytes: int | None) -> MemoryLimits:
     """Runs the model on one token. An eighth of what is free, at most 4 GiB, goes to kept prefixes."""
     mx.set_cache_limit(_FREED_BYTES)
-    caches = make_prompt_cache(model)
-    mx.eval(model(mx.array([[0]]), cache=caches), [cache.state for cache in caches])
-    leaves = dict(tree_flatten([c.state for c in caches])).values()
-    arrays = [leaf for leaf in leaves if isinstance(leaf, mx.array)]
-    growing = [a for a in arrays if KVCache.step in a.shape]  # caches grow by so many tokens at a time
+
+    def run(tokens: int) -> list[Any]:
+        caches: list[Any] = make_prompt_cache(model)
+        mx.eval(model(mx.array([[0] * tokens]), cache=caches), [cache.state for cache in caches])
+        return caches
+
+    size = growth.of(run(1), run)
     free = free_bytes()
     return MemoryLimits(
         running_bytes=running_bytes(),
         kept_bytes=min(free // 8, 4 << 30) if kept_bytes is None else kept_bytes,
-        fixed_bytes=sum(a.nbytes for a in arrays) - sum(a.nbytes for a in growing),
-        token_bytes=sum(a.nbytes for a in growing) // KVCache.step,
+        sequence=size,
     )
 
 

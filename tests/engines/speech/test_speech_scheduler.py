@@ -251,8 +251,9 @@ def test_few_clips_of_a_long_recording_are_held(model, wav, sound):
 def test_a_row_s_memory_is_what_its_caches_take(engine, model):
     recogniser = engine._recogniser
     measured = memory.measure(model, kept_bytes=0)
-    assert measured.fixed_bytes == 0
-    assert recogniser.row_bytes == measured.token_bytes * 1200
+    (keys_and_values,) = measured.sequence.growths
+    assert measured.sequence.fixed_bytes == 0
+    assert recogniser.row_bytes == keys_and_values.token_bytes * 1200
 
 
 def test_loading_by_the_protocol(files):
