@@ -303,7 +303,7 @@ api/transcriptions.py: duration as text [python every_format]
         "duration": done.duration_seconds,
         "duration": str(done.duration_seconds),
 api/transcriptions.py: a segment without its seek [shapes every_field]
-        "seek": round(segment.start * SEEK_HZ),
+        "seek": round(_seek_seconds(segment) * SEEK_HZ),
         ⠀
 api/transcriptions.py: the stream's end has another name [python transcription_s_stream]
     "type": "transcript.text.done"

@@ -13,6 +13,7 @@ from typing import Any
 from falcon import Request, Response
 from msgspec import structs
 
+from ominix.api import decoding_options
 from ominix.errors import InvalidRequest
 from ominix.families.table import KNOWN, is_openais
 from ominix.http import bodies, forms, listener, media, named_files, sse
@@ -32,7 +33,7 @@ from ominix.wire.events import (
     TranscriptionDone,
     Word,
 )
-from ominix.wire.jobs import Cutting, Helper, SubtitleForm, TranscriptionJob
+from ominix.wire.jobs import Helper, SubtitleForm, TranscriptionJob
 from ominix.workers.pool import Pool
 
 MAX_JSON_BYTES = 34 << 20  # with a recording of 25 MiB as base64; larger ones come as a form
@@ -133,34 +134,22 @@ def transcription_job(
     Raises InvalidRequest.
     """
     words = [fields.get("prompt", ""), *fields.get("keywords", [])]
-    return TranscriptionJob(
+    job = TranscriptionJob(
         audio=audio,
         language=_language(fields, known or languages.LANGUAGES),
         context="\n".join(word for word in words if word),
         temperature=float(fields["temperature"]),
         logprobs="logprobs" in fields.get("include", []),
-        cutting=_cutting(fields.get("chunking_strategy", "auto")),
         helpers=helpers,
         channel=channel_of(fields),
         subtitles=None if fields["stream"] else SUBTITLES.get(fields["response_format"]),
     )
+    return decoding_options.applied(job, fields)
 
 
 def channel_of(fields: JsonObject) -> str | None:
     """None: the mix of all."""
     return None if fields.get("channel") in (None, "") else str(fields["channel"])
-
-
-def _cutting(strategy: str | JsonObject) -> Cutting:
-    """OpenAI's numbers and defaults for server_vad, our own for auto."""
-    if isinstance(strategy, str):
-        return Cutting()
-    return Cutting(
-        threshold=strategy.get("threshold", 0.5),
-        padding_seconds=strategy.get("prefix_padding_ms", 300) / 1000,
-        silence_seconds=strategy.get("silence_duration_ms", 200) / 1000,
-        shortest_seconds=0.0,
-    )
 
 
 def _language(fields: JsonObject, known: Collection[str]) -> str | None:
@@ -314,16 +303,25 @@ def _tokens(done: TranscriptionDone) -> dict[str, Any]:
 def _segment(segment: Segment) -> dict[str, Any]:
     return {
         "id": segment.id,
-        "seek": round(segment.start * SEEK_HZ),
+        "seek": round(_seek_seconds(segment) * SEEK_HZ),
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
         "tokens": list(segment.tokens),
         "temperature": segment.temperature,
         "avg_logprob": segment.avg_logprob,
-        "compression_ratio": compression_ratio(segment.text),
+        "compression_ratio": _compression(segment),
         "no_speech_prob": segment.no_speech_prob,
     }
+
+
+def _seek_seconds(segment: Segment) -> float:
+    return segment.start if segment.seek_seconds is None else segment.seek_seconds
+
+
+def _compression(segment: Segment) -> float:
+    found = segment.compression_ratio
+    return compression_ratio(segment.text) if found is None else found
 
 
 def _speaker(segment: Segment) -> dict[str, Any]:

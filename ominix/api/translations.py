@@ -6,6 +6,7 @@ import contextlib
 
 from falcon import Request, Response
 
+from ominix.api import decoding_options
 from ominix.api.transcriptions import (
     SUBTITLES,
     TEXTS,
@@ -81,7 +82,7 @@ def translator(catalog: Catalog, name: str) -> Model:
 
 def translation_job(fields: JsonObject, audio: int) -> TranscriptionJob:
     """The job that a checked request asks for."""
-    return TranscriptionJob(
+    job = TranscriptionJob(
         audio=audio,
         context=fields.get("prompt", ""),
         temperature=float(fields["temperature"]),
@@ -89,3 +90,4 @@ def translation_job(fields: JsonObject, audio: int) -> TranscriptionJob:
         channel=channel_of(fields),
         translate=True,
     )
+    return decoding_options.applied(job, fields)

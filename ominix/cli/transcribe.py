@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ominix.cli import client, offer, recordings, terminal, transcript
+from ominix.cli import client, decoding_flags, offer, recordings, terminal, transcript
 from ominix.cli.client import Address, Client, connected
 from ominix.cli.progress import AudioBar, Spinner
 from ominix.cli.recordings import STDIN
@@ -63,6 +63,7 @@ def add_flags(parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> No
         help="left, right, a number from 0 on, or separate: a speaker in each, as in telephone recordings; "
         "default: a mix of all",
     )  # fmt: skip
+    decoding_flags.add(parser)
     parser.add_argument("--prompt", metavar="TEXT", help="names and words that are likely to occur")
     parser.add_argument("-y", "--yes", action="store_true", help="download a missing model without asking")
     client.add_flags(parser, environ)
@@ -79,9 +80,9 @@ def _output(text: str) -> Path | None:
 def run(
     *, home: Path, files: Sequence[Path], format: str, beside: bool, output: Path | None, overwrite: bool,
     words: bool, model: str | None, language: str | None, channel: str | None,
-    prompt: str | None, yes: bool = False, **address: Any,
+    prompt: str | None, yes: bool = False, **more: Any,
 ) -> int:  # fmt: skip
-    """The exit status: 1 if a file could not be transcribed. `address`: the fields of client.Address."""
+    """The exit status: 1 if a file could not be transcribed. `more`: of decoding_flags and client.Address."""
     found = recordings.find(files)
     _tell(found)
     if not found.files:
@@ -94,6 +95,7 @@ def run(
     if not work:
         return 1
     fields = {
+        **decoding_flags.taken(more),
         "stream": "true",
         "model": model,
         "language": language,
@@ -103,9 +105,9 @@ def run(
     }
     given = {name: value for name, value in fields.items() if value}
     try:
-        with connected(home, Address(**address)) as server:
+        with connected(home, Address(**more)) as server:
             here = offer.everybody if yes else offer.person
-            agree = offer.nobody if address.get("url") else here
+            agree = offer.nobody if more.get("url") else here
             offer.ensured(server, home, model, "transcribe", agree)
             request = Request(server, given, format, len(found.files))
             done = [request.answered(n, file, target) for n, (file, target) in enumerate(work, 1)]

@@ -24,8 +24,13 @@ _BLOCK = 256  # frames at a time: keeps the work in the cache (measured: 64 to 5
 
 def log_mel(samples: Samples, bands: int) -> Mel:
     """(N,) samples, N > 200 -> (N // 160, bands)."""
-    padded = np.pad(samples, FFT // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, FFT)[::HOP][:-1]  # (T, 400)
+    mel = log_powers(np.pad(samples, FFT // 2, mode="reflect")[:-HOP], bands)
+    return scaled(mel, float(mel.max()))
+
+
+def log_powers(samples: Samples, bands: int) -> Mel:
+    """(N,) samples, N >= 400 -> log10 of the bands' powers: ((N - 400) // 160 + 1, bands), none cut off."""
+    frames = np.lib.stride_tricks.sliding_window_view(samples, FFT)[::HOP]  # (T, 400)
     window, filters = _window(), _mel_filters(bands)
     mel = np.empty((len(frames), bands), np.float32)
     for i in range(0, len(frames), _BLOCK):
@@ -34,7 +39,12 @@ def log_mel(samples: Samples, bands: int) -> Mel:
         power += spectrum.imag**2
         np.matmul(power.astype(np.float32), filters, out=mel[i : i + _BLOCK])
     np.log10(np.maximum(mel, 1e-10, out=mel), out=mel)
-    np.maximum(mel, mel.max() - 8.0, out=mel)
+    return mel
+
+
+def scaled(mel: Mel, loudest: float) -> Mel:
+    """Log powers to features, in place. `loudest`: the maximum of all frames; these may be a part."""
+    np.maximum(mel, np.float32(loudest) - np.float32(8.0), out=mel)
     mel += 4.0
     mel /= 4.0
     return mel

@@ -12,8 +12,13 @@ next. It may give no draw (clips were encoded, a prompt was prefilled), one for 
 several for one row: a model that decodes a clip again at a higher temperature when its first answer is bad
 keeps the draws to itself until it is content.
 
-The engine's thread alone calls a recogniser, but for `features`: that one runs beside `step` on the thread
-that decodes audio, so it uses numpy and not mlx.
+A model may also go through a recording window by window (`TranscriptionJob.sequential`): each window begins
+where the model says that the last one was finished, so the answer to one decides what is heard next.
+
+    all samples --Survey.append, end--> a window's --Survey.features--> begin ... Verdict.heard_seconds
+
+The engine's thread alone calls a recogniser, but for `features` and a `Survey`: they run beside `step` on the
+thread that decodes audio, so they use numpy and not mlx.
 """
 
 from __future__ import annotations
@@ -67,6 +72,28 @@ class Draw:
     token: int
     logprob: float
     no_speech_logprob: float  # that the model would say here that nobody speaks, if it can say so here
+    verdict: Verdict | None = None  # of the whole answer, if it is known by now; the same on all its draws
+
+
+@dataclass(frozen=True)
+class Span:
+    """A segment as the model itself cuts its answer. Times in seconds from the start of the window."""
+
+    start: float
+    end: float
+    tokens: tuple[int, ...]  # all of it, the times too
+    text_tokens: int  # how many of them are the text's
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an answer came about, from a model that judges its answers itself."""
+
+    temperature: float  # at which the accepted answer was drawn
+    avg_logprob: float
+    compression_ratio: float
+    spans: tuple[Span, ...] = ()  # of a window in a sequence: together they are the text
+    heard_seconds: float | None = None  # of a window in a sequence: where the next one begins
 
 
 class Answer(Protocol):
@@ -77,6 +104,7 @@ class Answer(Protocol):
     finished: bool  # the model has ended it: nothing that is drawn from now on matters
     tokens: list[int]  # those of the text
     logprobs: list[float]  # of these tokens, and of the answer's end once it has ended
+    verdict: Verdict | None  # once it is known, from a model that gives one
 
     def feed(self, draw: Draw) -> str:
         """The text that this draw adds: whole characters."""
@@ -84,6 +112,26 @@ class Answer(Protocol):
 
     def end(self) -> str:
         """The text that was held back. No draw follows."""
+        ...
+
+
+class Survey(Protocol):
+    """What a model has to know of a whole recording to hear it window by window. One object a recording."""
+
+    window_seconds: float  # heard at once
+    hop_samples: int  # windows begin at multiples of it; what is shorter holds nothing
+    margin_samples: int  # beside a window, that its features depend on
+
+    def append(self, samples: Samples) -> None:
+        """The recording's next samples. All of them come once, before the first window."""
+        ...
+
+    def end(self) -> None:
+        """There are no more."""
+        ...
+
+    def features(self, before: Samples, samples: Samples, after: Samples) -> Features:
+        """Of a window. `before`, `after`: the margin, as far as the recording has it."""
         ...
 
 
@@ -99,6 +147,10 @@ class Recogniser(Protocol):
 
     def features(self, samples: Samples) -> Features:
         """What the model wants to know of a clip's samples. Any thread may call this."""
+        ...
+
+    def survey(self) -> Survey | None:
+        """For a recording that is heard window by window; None: the model cannot say what it finished."""
         ...
 
     def prompt(self, job: TranscriptionJob) -> Prompt:

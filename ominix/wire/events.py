@@ -105,6 +105,8 @@ class Segment(Struct, frozen=True, array_like=True, tag=True):
     language: str | None = None  # English name
     channel: int | None = None  # of separate ones, from 0 on
     speaker: str = ""  # that channel's name
+    seek_seconds: float | None = None  # where the window began that it was heard in; None: at `start`
+    compression_ratio: float | None = None  # of the window's text; None: of this text
 
 
 class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):

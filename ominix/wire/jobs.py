@@ -99,6 +99,8 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     subtitles: SubtitleForm | None = None  # TranscriptionDone has them, and no Segment is sent
     channel: str | None = None  # left, right, a number from 0 on, or "separate"; None: the mix of all
     translate: bool = False  # into English; only for models that can
+    sequential: bool = False  # window by window, each where the last was finished; only for models that can
+    previous_text: bool = False  # in a sequence: each window is answered in view of the text before
     caller: Caller = NOBODY
 
 

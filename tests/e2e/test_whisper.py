@@ -76,6 +76,20 @@ def test_it_translates(client):
     assert spoken.segments[0].avg_logprob != verbose.segments[0].avg_logprob  # another task in the prompt
 
 
+def test_it_goes_through_a_recording_window_by_window(client, server):
+    ask = client.audio.transcriptions.create
+    fields = {"model": "my-whisper", "file": ("a.flac", CLIP), "language": "de", "temperature": 1.0}
+    more = {"chunking_strategy": "sequential", "extra_body": {"condition_on_previous_text": True}}
+    found = ask(**fields, **more, response_format="verbose_json")
+    assert found.text == " ".join(segment.text for segment in found.segments)
+    first = found.segments[0]
+    assert first.seek == 0 and first.temperature == 1.0 and first.tokens[0] >= 50364
+    streamed = list(ask(**fields, **more, stream=True))
+    assert streamed[-1].text == found.text
+    with pytest.raises(openai.BadRequestError, match="condition_on_previous_text"):
+        ask(**fields, extra_body=more["extra_body"])
+
+
 @pytest.fixture(scope="module")
 def telephone() -> bytes:
     """The left channel speaks first, then the right one."""

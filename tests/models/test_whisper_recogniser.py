@@ -14,9 +14,10 @@ from ominix.models.whisper import quality
 from ominix.models.whisper.config import Config
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.quality import Quality
-from ominix.models.whisper.recogniser import Attempt, WhisperRecogniser
+from ominix.models.whisper.recogniser import WhisperRecogniser
 from ominix.models.whisper.rules import log_softmax
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
+from ominix.models.whisper.window import Attempt
 from ominix.wire.jobs import TranscriptionJob
 
 pytestmark = pytest.mark.slow
@@ -147,7 +148,7 @@ def test_silence_is_an_end_alone(make):
     begin(recogniser, GIVEN, 1)
     (window,) = recogniser._windows.values()
     window.attempts.append(Attempt(0.0, [400], [-3.0], 0.9, Quality(-3.0, 1.0, 0.9)))
-    (draw,) = recogniser._draws(window, window.attempts[0])
+    (draw,) = recogniser._verdicts.draws(window, window.attempts[0])
     answer = recogniser.answer(GIVEN)
     assert answer.feed(draw) + answer.end() == ""
     assert answer.finished and answer.no_speech_prob == pytest.approx(0.9)

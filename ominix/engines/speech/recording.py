@@ -24,11 +24,13 @@ import math
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 
+from msgspec import structs
+
 from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
 from ominix.engines.speech.turns import Turns
 from ominix.errors import JobRefused
-from ominix.models.recogniser import Answer, Draw, Features, Recogniser
+from ominix.models.recogniser import Answer, Draw, Features, Recogniser, Span
 from ominix.text import joining
 from ominix.text.sentences import TimedWord, sentences
 from ominix.text.subtitles import Subtitles
@@ -39,8 +41,8 @@ from ominix.wire.jobs import TranscriptionJob
 class Part:
     """A clip and what the model says to it."""
 
-    def __init__(self, clip: Clip, answer: Answer, limit: int) -> None:
-        """`limit`: the draws that its answer may take."""
+    def __init__(self, clip: Clip, answer: Answer, limit: int, *, may_loop: bool = False) -> None:
+        """`limit`: the draws that its answer may take; `may_loop`: that is the model's affair."""
         self.clip = clip
         self.answer = answer
         self.finished = clip.sound is None
@@ -53,25 +55,49 @@ class Part:
         self.words: list[TimedWord] = []
         self.refusal: JobRefused | None = None  # why a stage could not do what it should
         self._limit = limit
-        self._loops = RepetitionFilter()
+        self._loops = None if may_loop else RepetitionFilter()
         self._ends: list[int] = []  # of the answer's tokens: where in the text each ends
         self._sent = 0  # characters of the text
         self._sent_tokens = 0
 
     def feed(self, draw: Draw) -> None:
         self.drawn += 1
-        self.text += self._loops.feed(self.answer.feed(draw))
+        self._add(self.answer.feed(draw))
         self._note_ends()
-        if self.answer.finished or self._loops.found or self.drawn >= self._limit:
+        if self.answer.finished or self._is_loop or self.drawn >= self._limit:
             self._finish()
+
+    @property
+    def _is_loop(self) -> bool:
+        return self._loops is not None and self._loops.found
+
+    def _add(self, text: str) -> None:
+        self.text += self._loops.feed(text) if self._loops else text
 
     def _finish(self) -> None:
         rest = self.answer.end()
         self._note_ends()
         for character in rest:  # one by one: it may be the whole text, and repeat itself
-            self.text += self._loops.feed(character)
-        self.text += self._loops.end()
+            self._add(character)
+        if self._loops:
+            self.text += self._loops.end()
         self.finished = True
+
+    @property
+    def end(self) -> float:
+        """Seconds of the recording: up to where it was heard."""
+        verdict = self.answer.verdict
+        if verdict is None or verdict.heard_seconds is None:
+            return self.clip.end
+        return min(self.clip.end, self.clip.start + verdict.heard_seconds)
+
+    def spans(self) -> Iterator[tuple[Span, int, int]]:
+        """Segments as the model cuts them, and where in the text each begins and ends."""
+        tokens = 0
+        for span in self.answer.verdict.spans if self.answer.verdict else ():
+            first = self._ends[tokens - 1] if tokens else 0
+            tokens += span.text_tokens
+            yield span, first, self._ends[tokens - 1]
 
     def _note_ends(self) -> None:
         self._ends += [len(self.text)] * (len(self.answer.tokens) - len(self._ends))
@@ -110,7 +136,9 @@ class Recording:
         self._parts: deque[Part] = deque()
         self.started = Started()  # the first event
         self._has_started = False
+        self.total_seconds: float | None = None  # if it is known before the end
         self._seconds = 0.0  # added so far
+        self._last: Part | None = None  # that was added
         self._whole = False  # no clip follows
         self._notice: str | None = None
         self._text = ""
@@ -124,8 +152,9 @@ class Recording:
 
     def add(self, clip: Clip) -> Part:
         limit = self._recogniser.token_limit(clip.end - clip.start)
-        part = Part(clip, self._recogniser.answer(self.job), limit)
+        part = Part(clip, self._recogniser.answer(self.job), limit, may_loop=self.job.sequential)
         self._parts.append(part)
+        self._last = part
         self._seconds = max(self._seconds, clip.end)  # of several channels each has its own end
         self._next_start = clip.start
         return part
@@ -134,6 +163,11 @@ class Recording:
         """No clip follows. `notice`: that there is more in the file, and why it was not heard."""
         self._notice = notice
         self._whole = True
+
+    @property
+    def heard_seconds(self) -> float:
+        """Where the next clip of a sequence begins, once the one before is finished."""
+        return self._last.end if self._last else 0.0
 
     @property
     def is_closed(self) -> bool:
@@ -191,14 +225,14 @@ class Recording:
         return tuple(found)
 
     def _close(self, part: Part) -> list[Event]:
-        self._done_seconds = max(self._done_seconds, part.clip.end)
-        progress = Progress(self._done_seconds, self._seconds if self._whole else None)
+        self._done_seconds = max(self._done_seconds, part.end)
+        progress = Progress(self._done_seconds, self._seconds if self._whole else self.total_seconds)
         tokens = {"drawn": part.drawn, "audio": part.audio_tokens, "prompt": part.prompt_tokens}
         self._tokens.update(tokens)
         if not part.text or part.clip.sound is None:
             return [progress]
         if language := part.answer.language:
-            self._spoken[language] = self._spoken.get(language, 0.0) + part.clip.end - part.clip.start
+            self._spoken[language] = self._spoken.get(language, 0.0) + part.end - part.clip.start
         if part.refusal and not self._segments:
             raise part.refusal
         segments = self._segments_of(part, part.clip.sound)
@@ -215,7 +249,9 @@ class Recording:
         return [progress]
 
     def _segments_of(self, part: Part, sound: tuple[float, float]) -> list[Segment]:
-        """One a sentence where the words' times are known, else one with all the text."""
+        """The model's; else one a sentence where the words' times are known, or one with all the text."""
+        if spans := list(part.spans()):
+            return [self._spanned(part, *span) for span in spans]
         found = sentences(part.text, part.words)
         if not found:
             return [self._segment(part, 0, len(part.text), *sound)]
@@ -231,21 +267,32 @@ class Recording:
         words: Sequence[TimedWord] = (),
     ) -> Segment:
         tokens = part.tokens_of(first, last)
+        verdict = part.answer.verdict
+        channel, speaker = part.clip.channel or (None, "")
         segment = Segment(
             self._segments,
             start,
             end,
             part.text[first:last].strip(),
             tuple(part.answer.tokens[tokens.start : tokens.stop]),
-            self.job.temperature,
-            part.avg_logprob(tokens),
+            verdict.temperature if verdict else self.job.temperature,
+            verdict.avg_logprob if verdict else part.avg_logprob(tokens),
             part.answer.no_speech_prob,
             tuple(Word(word.text, word.start, word.end) for word in words),
             part.answer.language,
-            *(part.clip.channel or ()),
+            channel=channel,
+            speaker=speaker,
+            seek_seconds=part.clip.samples_start if verdict else None,
+            compression_ratio=verdict.compression_ratio if verdict else None,
         )
         self._segments += 1
         return segment
+
+    def _spanned(self, part: Part, span: Span, first: int, last: int) -> Segment:
+        """As the model cuts it, but not past the end of the recording."""
+        begin, end = (round(min(part.clip.start + s, part.clip.end), 3) for s in (span.start, span.end))
+        words = [word for word in part.words if first <= word.first < last]
+        return structs.replace(self._segment(part, first, last, begin, end, words), tokens=span.tokens)
 
     def _done(self) -> TranscriptionDone:
         language = max(self._spoken, key=lambda name: self._spoken[name]) if self._spoken else None

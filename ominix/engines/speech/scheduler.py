@@ -54,6 +54,13 @@ class Task:
     waiting: deque[tuple[Part, Features]] = field(default_factory=deque)
     rows: set[int] = field(default_factory=set)
 
+    @property
+    def wants_clip(self) -> bool:
+        """In a sequence only the answer to one says where the next begins."""
+        if self.recording.job.sequential:
+            return not self.waiting and not self.rows
+        return len(self.waiting) < _AHEAD
+
 
 class Scheduler:
     def __init__(
@@ -84,11 +91,27 @@ class Scheduler:
         stages = [self._open(name, helper) for name, helper in job.helpers.items()]
         for stage in stages:
             stage.check(job)
+        if job.sequential:
+            self._check_sequence(job)
         prompt = self._recogniser.prompt(job)
         recording = Recording(job, self._recogniser)
         # Last: from here on the recording's descriptor is the reader's to close.
         reader = Reader(self._reading, job, self._recogniser)
         self._tasks[job_id] = Task(recording, reader, prompt, stages, job.caller.client)
+
+    def _check_sequence(self, job: TranscriptionJob) -> None:
+        if job.channel == "separate":
+            raise JobRefused(
+                "chunking_strategy 'sequential' hears one track: name a channel (left, right, a number), or "
+                "leave chunking_strategy out to have each transcribed separately",
+                param="channel",
+            )
+        if self._recogniser.survey() is None:
+            raise JobRefused(
+                "this model does not say where in the sound it is, so it cannot go through a recording "
+                "window by window: leave chunking_strategy out, or use a Whisper model",
+                param="chunking_strategy",
+            )
 
     def _open(self, name: str, helper: Helper) -> Stage:
         if name not in self._stages:
@@ -138,6 +161,7 @@ class Scheduler:
     def _receive(self, task: Task) -> None:
         found = task.reader.poll()
         task.recording.started = task.reader.started
+        task.recording.total_seconds = task.reader.total_seconds
         if found:
             clip, features = found
             part = task.recording.add(clip)
@@ -148,8 +172,8 @@ class Scheduler:
                 self._stage(task, part, has_text=False)
         if task.reader.ended:
             task.recording.end(task.reader.notice)
-        elif len(task.waiting) < _AHEAD:
-            task.reader.request()
+        elif task.wants_clip:
+            task.reader.request(task.recording.heard_seconds)
 
     def _wait(self) -> None:
         pending = [task.reader.pending for task in self._tasks.values() if task.reader.pending]

@@ -24,7 +24,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ominix.models.qwen3_asr.prompt import NOTHING, TAG, Grammar
-from ominix.models.recogniser import Draw
+from ominix.models.recogniser import Draw, Verdict
 from ominix.text import joining, languages
 
 _NO_SPEECH = 0.5  # more likely than not, the model itself would say "language None"
@@ -57,6 +57,7 @@ class Qwen3Answer:
         self.finished = False
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
+        self.verdict: Verdict | None = None  # its answers are not judged
         self._grammar = grammar
         self._is_forced = language is not None
         self._drawn = 0

@@ -80,6 +80,9 @@ class Qwen3Recogniser:
     def features(self, samples: Samples) -> Features:
         return features.log_mel(samples)
 
+    def survey(self) -> None:
+        """Its answers hold no times."""
+
     def prompt(self, job: TranscriptionJob) -> Prompt:
         """Of a context that is too long the end counts, as with Whisper."""
         context = job.context

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import math
 
-from ominix.models.recogniser import Draw
+from ominix.models.recogniser import Draw, Verdict
 from ominix.models.whisper.tokenizer import LANGUAGES, SpecialTokens, Vocabulary
 from ominix.text import languages
 
@@ -25,6 +25,7 @@ class WhisperAnswer:
         self.finished = False
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
+        self.verdict: Verdict | None = None
         self._vocabulary = vocabulary
         self._special = tokens
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
@@ -33,6 +34,7 @@ class WhisperAnswer:
 
     def feed(self, draw: Draw) -> str:
         self.no_speech_prob = math.exp(draw.no_speech_logprob)
+        self.verdict = draw.verdict
         if self._special.first_language <= draw.token < self._special.translate:
             if self.language is None:  # a later one is a slip: what is said in front counts
                 code = LANGUAGES[draw.token - self._special.first_language]

@@ -17,18 +17,17 @@ class Prompts:
     def __init__(self, vocabulary: Vocabulary, tokens: SpecialTokens, n_text_ctx: int) -> None:
         self._vocabulary = vocabulary
         self._tokens = tokens
-        self._longest = n_text_ctx // 2 - 1  # tokens of previous text
+        self.longest = n_text_ctx // 2 - 1  # tokens of previous text
         codes = LANGUAGES[: tokens.languages] if tokens.multilingual else ("en",)
         self.codes = {name: code for code in codes if (name := languages.find(code))}
 
     def previous(self, text: str) -> list[int]:
-        """[] for no text."""
+        """The tokens of its end, as many as a prompt holds; [] for no text."""
         text = text.strip()
         if not text:
             return []
         # a character is a token at least; so much of the end holds all tokens that count
-        ids = self._vocabulary.encode(f" {text[-16 * self._longest :].lstrip()}")
-        return [self._tokens.start_of_prev, *ids[-self._longest :]]
+        return self._vocabulary.encode(f" {text[-16 * self.longest :].lstrip()}")[-self.longest :]
 
     def start(self, language: str | None, *, translate: bool, timestamps: bool) -> list[int]:
         """`language`: a code; English-only models ignore it."""

@@ -10,6 +10,10 @@ the engine, which gets all draws of a row at once:
 A step is one layer of the encoder (and behind the last the language is found), one prefill, or one token
 for every row. What is nearest to an answer goes first. The language of a job that does not give one is that
 which most of its sound so far speaks for.
+
+In a sequence (a job that is heard window by window) answers hold times, from which the verdict says what of
+the window was finished; the engine begins the next one there. The first window decides the language then,
+as openai-whisper has it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,6 @@ import math
 import zlib
 from collections import deque
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import mlx.core as mx
@@ -32,12 +35,14 @@ from ominix.models.whisper import features, quality, weights
 from ominix.models.whisper.aligner import WhisperAligner
 from ominix.models.whisper.answer import WhisperAnswer
 from ominix.models.whisper.encodings import Encodings
+from ominix.models.whisper.features import Survey
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.prompts import Prompts
-from ominix.models.whisper.quality import Quality
 from ominix.models.whisper.rows import Newcomer, Rows, Sample
 from ominix.models.whisper.rules import Rules
 from ominix.models.whisper.tokenizer import LANGUAGES, SpecialTokens, Vocabulary
+from ominix.models.whisper.verdicts import Verdicts
+from ominix.models.whisper.window import Attempt, Previous, WhisperPrompt, Window, best
 from ominix.wire.jobs import TranscriptionJob
 
 _PREFILL_POSITIONS = 512  # in one batch of the decoder, padding included
@@ -49,40 +54,6 @@ def load(folder: Path, prepare: Prepare) -> WhisperRecogniser:
     tokens = SpecialTokens(model.config.n_vocab)
     prepare(model)
     return WhisperRecogniser(model, Vocabulary(tokens.multilingual), tokens)
-
-
-@dataclass(frozen=True)
-class WhisperPrompt(Prompt):
-    """`before` is the previous text. `code`: the language's; None: to be found out."""
-
-    code: str | None
-    translate: bool
-    evidence: npt.NDArray[np.float64]  # (languages,): seconds of sound that speak for each; grows
-
-
-@dataclass
-class Attempt:
-    """What was sampled at one temperature."""
-
-    temperature: float
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    no_speech_prob: float = 0.0
-    quality: Quality | None = None
-
-
-@dataclass
-class Window:
-    """A clip on its way to text."""
-
-    row: int
-    mel: Features
-    prompt: WhisperPrompt
-    temperatures: deque[float]  # not tried yet
-    audio: mx.array | None = None  # encoded: (1, n_audio_ctx, n_audio_state)
-    code: str | None = None  # of the language
-    language_logprob: float = 0.0
-    attempts: list[Attempt] = field(default_factory=list)
 
 
 class WhisperRecogniser:
@@ -98,6 +69,8 @@ class WhisperRecogniser:
         self._encodings = Encodings(model)
         self.aligner = WhisperAligner(model, vocabulary, tokens, self._encodings)
         self._rules = Rules(vocabulary, tokens, timestamps=False)
+        self._timed_rules = Rules(vocabulary, tokens, timestamps=True)
+        self._verdicts = Verdicts(vocabulary, tokens)
         self._limit = config.n_text_ctx // 2  # tokens of an answer: openai's
         self._rows = Rows(model, tokens.no_speech)
         self._numbers = itertools.count(1)
@@ -115,12 +88,20 @@ class WhisperRecogniser:
     def features(self, samples: Samples) -> Features:
         return features.features(samples, self._model.config.n_mels)
 
+    def survey(self) -> Survey:
+        config = self._model.config
+        return Survey(config.n_mels, config.frames / features.FRAMES_PER_SECOND)
+
     def prompt(self, job: TranscriptionJob) -> WhisperPrompt:
         code = self._code(job.language)
-        before = tuple(self._prompts.previous(job.context))
-        after = () if code is None else tuple(self._start(code, job.translate))
+        given = self._prompts.previous(job.context)
+        previous = Previous(self._tokens.start_of_prev, given, self._prompts.longest, keeps=job.previous_text)
+        before = tuple(previous.prompt)
         evidence = np.zeros(self._tokens.languages)
-        return WhisperPrompt(before, after, job.language, job.temperature, code, job.translate, evidence)
+        sequence = previous if job.sequential else None
+        return WhisperPrompt(
+            before, (), job.language, job.temperature, code, job.translate, evidence, sequence
+        )
 
     def answer(self, job: TranscriptionJob) -> WhisperAnswer:
         language = job.language if self._tokens.multilingual else "English"
@@ -137,12 +118,13 @@ class WhisperRecogniser:
         assert isinstance(prompt, WhisperPrompt)  # this recogniser made it
         warm = prompt.temperature > 0
         temperatures = deque((prompt.temperature,) if warm else quality.TEMPERATURES)
-        window = Window(next(self._numbers), clip, prompt, temperatures, code=prompt.code)
+        before = prompt.previous.prompt if prompt.previous else prompt.before
+        window = Window(next(self._numbers), clip, prompt, before, temperatures, code=prompt.code)
         self._windows[window.row] = window
         self._clips.append(window)
         return Row(
             window.row,
-            len(prompt.before) + len(self._start("en", prompt.translate)),
+            len(before) + len(self._start(window)),
             math.ceil(len(clip) / 2),
         )
 
@@ -171,8 +153,11 @@ class WhisperRecogniser:
             raise JobRefused(f"This model does not know {language}. It knows: {known}.", param="language")
         return self._prompts.codes[language]
 
-    def _start(self, code: str, translate: bool) -> list[int]:
-        return self._prompts.start(code, translate=translate, timestamps=False)
+    def _start(self, window: Window) -> list[int]:
+        """A language that is not known yet takes a token, too."""
+        prompt = window.prompt
+        timestamps = prompt.previous is not None
+        return self._prompts.start(window.code or "en", translate=prompt.translate, timestamps=timestamps)
 
     # Encoder
 
@@ -187,13 +172,17 @@ class WhisperRecogniser:
         self._encoded.append(window)
 
     def _find_language(self, window: Window, audio: mx.array) -> None:
+        evidence = window.prompt.evidence
+        if window.prompt.previous and evidence.any():
+            window.code = LANGUAGES[int(evidence.argmax())]
+            return
         logits = self._language_logits(audio)
         chances = np.exp(logits - logits.max())
         chances /= chances.sum()
-        window.prompt.evidence[:] += chances * len(window.mel) / features.FRAMES_PER_SECOND
-        best = int(window.prompt.evidence.argmax())
-        window.code = LANGUAGES[best]
-        window.language_logprob = float(np.log(max(chances[best], 1e-30)))
+        evidence += chances * len(window.mel) / features.FRAMES_PER_SECOND
+        likeliest = int(evidence.argmax())
+        window.code = LANGUAGES[likeliest]
+        window.language_logprob = float(np.log(max(chances[likeliest], 1e-30)))
 
     def _language_logits(self, audio: mx.array) -> npt.NDArray[np.float64]:
         """(1, n_audio_ctx, n_audio_state) -> (languages,)."""
@@ -220,11 +209,11 @@ class WhisperRecogniser:
 
     def _newcomer(self, window: Window) -> Newcomer:
         assert window.audio is not None and window.code is not None  # `_encode` saw to it
-        before = window.prompt.before
+        rules = self._timed_rules if window.prompt.previous else self._rules
         seed = zlib.crc32(window.mel.data)  # the same sound has the same answer, at any temperature
-        prompt = [*before, *self._start(window.code, window.prompt.translate)]
+        prompt = [*window.before, *self._start(window)]
         temperature = window.temperatures[0]
-        return Newcomer(window.row, window.audio, prompt, len(before), self._rules, temperature, seed)
+        return Newcomer(window.row, window.audio, prompt, len(window.before), rules, temperature, seed)
 
     def _after(self, samples: Iterable[Sample]) -> list[Draw]:
         draws: list[Draw] = []
@@ -244,36 +233,8 @@ class WhisperRecogniser:
     def _judge(self, window: Window) -> list[Draw]:
         """The answer's draws, or none if it is to be decoded again."""
         attempt = window.attempts[-1]
-        attempt.quality = self._quality(attempt)
+        attempt.quality = self._verdicts.quality(attempt)
         if not attempt.quality.is_good and window.temperatures:
             self._encoded.append(window)
             return []
-        return self._draws(window, attempt if attempt.quality.is_good else _best(window.attempts))
-
-    def _quality(self, attempt: Attempt) -> Quality:
-        text = self._vocabulary.decode(attempt.tokens).strip()
-        ended = attempt.tokens[-1] == self._tokens.end
-        total, count = sum(attempt.logprobs), len(attempt.tokens) + (not ended)
-        return Quality(total / count, quality.compression_ratio(text), attempt.no_speech_prob)
-
-    def _draws(self, window: Window, attempt: Attempt) -> list[Draw]:
-        assert attempt.quality is not None
-        no_speech = math.log(max(attempt.no_speech_prob, 1e-30))
-        if attempt.quality.is_silence:
-            return [Draw(window.row, self._tokens.end, 0.0, no_speech)]
-        pairs = list(zip(attempt.tokens, attempt.logprobs, strict=True))
-        if window.prompt.code is None:
-            pairs.insert(0, (self._tokens.language(window.code or ""), window.language_logprob))
-        if attempt.tokens[-1] != self._tokens.end:  # cut off
-            pairs.append((self._tokens.end, 0.0))
-        return [Draw(window.row, token, logprob, no_speech) for token, logprob in pairs]
-
-
-def _best(attempts: list[Attempt]) -> Attempt:
-    """Where none is good: the likeliest of those that do not repeat themselves, or of all."""
-
-    def rank(attempt: Attempt) -> tuple[bool, float]:
-        assert attempt.quality is not None
-        return not attempt.quality.repeats, attempt.quality.avg_logprob
-
-    return max(attempts, key=rank)
+        return self._verdicts.draws(window, attempt if attempt.quality.is_good else best(window.attempts))

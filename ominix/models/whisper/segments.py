@@ -18,7 +18,8 @@ from ominix.models.whisper.tokenizer import SpecialTokens
 class Segment:
     start: float
     end: float
-    tokens: tuple[int, ...]  # its text's, without timestamps
+    tokens: tuple[int, ...]  # its text's, and the timestamps around them
+    first: int = 0  # the place of the first of them among the sampled
 
 
 @dataclass(frozen=True)
@@ -36,15 +37,18 @@ def cut(sampled: Sequence[int], tokens: SpecialTokens, seconds: float) -> Cut:
     if not borders:
         times = [token for token in sampled if token > first]
         end = tokens.seconds(times[-1]) if times else seconds
-        segment = Segment(0.0, end, _text(sampled, first))
-        return Cut((segment,) if segment.tokens else (), seconds)
+        segment = Segment(0.0, end, tuple(sampled))
+        return Cut((segment,) if _has_text(segment, first) else (), seconds)
     if ends_in_one:
         borders.append(len(sampled))
-    parts = [sampled[i:j] for i, j in zip([0, *borders], borders, strict=False)]
-    found = [Segment(tokens.seconds(part[0]), tokens.seconds(part[-1]), _text(part, first)) for part in parts]
+    found = [
+        Segment(tokens.seconds(sampled[i]), tokens.seconds(sampled[j - 1]), tuple(sampled[i:j]), i)
+        for i, j in zip([0, *borders], borders, strict=False)
+    ]
     seek = seconds if ends_in_one else tokens.seconds(sampled[borders[-1] - 1])
-    return Cut(tuple(segment for segment in found if segment.tokens and segment.end > segment.start), seek)
+    kept = [segment for segment in found if segment.end > segment.start and _has_text(segment, first)]
+    return Cut(tuple(kept), seek)
 
 
-def _text(sampled: Sequence[int], first_timestamp: int) -> tuple[int, ...]:
-    return tuple(token for token in sampled if token < first_timestamp)
+def _has_text(segment: Segment, first_timestamp: int) -> bool:
+    return any(token < first_timestamp for token in segment.tokens)

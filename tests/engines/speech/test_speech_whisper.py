@@ -30,8 +30,18 @@ WORDS = {"words": Helper("whisper", "itself")}
 
 @pytest.fixture(scope="module")
 def recogniser() -> WhisperRecogniser:
+    return made()
+
+
+@pytest.fixture(scope="module")
+def short() -> WhisperRecogniser:
+    """Its windows are three seconds long."""
+    return made(n_audio_ctx=150)
+
+
+def made(**more: int) -> WhisperRecogniser:
     mx.random.seed(3)
-    sizes = {"n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 2}
+    sizes = {"n_audio_state": 16, "n_audio_head": 2, "n_audio_layer": 2, **more}
     model = Model(Config(n_text_ctx=64, n_text_state=16, n_text_head=2, n_text_layer=2, **sizes))
     model.decoder.token_embedding.weight = mx.random.normal((51865, 16))
     return WhisperRecogniser(model, Vocabulary(multilingual=True), SpecialTokens(51865))
@@ -107,3 +117,29 @@ def test_words_are_timed_by_the_same_network(recogniser, files):
     times = [time for word in words for time in (word.start, word.end)]
     assert words and times == sorted(times)
     assert times[0] >= 0 and times[-1] <= events[-1].duration_seconds
+
+
+def sequence(path: str, **more) -> TranscriptionJob:
+    return job(path, language="German", sequential=True, **more)
+
+
+def test_a_sequence_has_the_model_s_own_times_and_covers_the_recording(short, files):
+    (events,) = events_of(short, [sequence(files[0], logprobs=True, previous_text=True)])
+    done, segments = events[-1], [event for event in events if isinstance(event, Segment)]
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert done.text and done.text == "".join(delta.text for delta in deltas)
+    first = SpecialTokens(51865).first_timestamp
+    for segment in segments:
+        assert 0 <= segment.start <= segment.end <= done.duration_seconds
+        assert segment.temperature == 1.0 and segment.avg_logprob < 0 and segment.compression_ratio > 0
+        assert segment.seek_seconds <= segment.start
+        assert segment.tokens[0] >= first
+    texts = [token for segment in segments for token in segment.tokens if token < first]
+    assert len(texts) == sum(len(delta.logprobs) for delta in deltas)
+
+
+def test_sequences_beside_each_other_and_beside_clips_get_what_they_get_alone(short, files):
+    jobs = [sequence(files[0]), job(files[2], language="German"), sequence(files[1], previous_text=True)]
+    alone = [events_of(short, [one])[0][-1].text for one in jobs]
+    assert [events[-1].text for events in events_of(short, jobs)] == alone
+    assert not short._windows and not len(short._rows)

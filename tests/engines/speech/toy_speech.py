@@ -29,6 +29,7 @@ class ToyAnswer:
         self.finished = False
         self.tokens = []
         self.logprobs = []
+        self.verdict = None
         self._header = None if language else ""
         self._characters = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -75,6 +76,9 @@ class ToyRecogniser:
     def features(self, samples):
         frames = samples[: len(samples) // 160 * 160].reshape(-1, 160)
         return np.abs(frames).mean(axis=1, keepdims=True)
+
+    def survey(self):
+        return None
 
     def prompt(self, job):
         if job.language == "Thai":
