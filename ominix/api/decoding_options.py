@@ -6,7 +6,7 @@ from msgspec import structs
 
 from ominix.errors import InvalidRequest
 from ominix.http.schemas import JsonObject
-from ominix.wire.jobs import Cutting, TranscriptionJob
+from ominix.wire.jobs import Cutting, SearchOptions, TranscriptionJob
 
 
 def applied(job: TranscriptionJob, fields: JsonObject) -> TranscriptionJob:
@@ -22,7 +22,11 @@ def applied(job: TranscriptionJob, fields: JsonObject) -> TranscriptionJob:
             code="invalid_value",
         )
     return structs.replace(
-        job, cutting=_cutting(strategy), sequential=sequential, previous_text=previous_text
+        job,
+        cutting=_cutting(strategy),
+        sequential=sequential,
+        previous_text=previous_text,
+        search=SearchOptions(fields.get("beam_size", 1), fields.get("best_of", 1)),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-FIELDS = ("chunking_strategy", "condition_on_previous_text")
+FIELDS = ("chunking_strategy", "condition_on_previous_text", "beam_size", "best_of")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--condition-on-previous-text", "--condition_on_previous_text", action="store_const", const="true",
         help="with --sequential: hear each window in view of the text before it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--beam-size", "--beam_size", metavar="N",
+        help="follow so many answers side by side, 1 to 10, and take the most probable; only Whisper can",
+    )  # fmt: skip
+    parser.add_argument(
+        "--best-of", "--best_of", metavar="N",
+        help="where an answer is tried again by chance, draw so many and take the most probable, 1 to 10",
     )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,6 +53,7 @@ class Prompt:
     after: tuple[int, ...]  # tokens between the audio and the answer
     language: str | None  # an English name; None: the model is to find out
     temperature: float  # 0: the likeliest token
+    rows: int = field(default=1, kw_only=True)  # of the engine's: what a clip's answer takes of the memory
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,13 @@ class Cutting(Struct, frozen=True, array_like=True):
     shortest_seconds: float = 2.0  # a segment below this goes on after a pause of up to 2 s
 
 
+class SearchOptions(Struct, frozen=True, array_like=True):
+    """How a speech model looks for an answer, if it can do it in several ways. Names are openai-whisper's."""
+
+    beam_size: int = 1  # at temperature 0: answers that are followed side by side
+    best_of: int = 1  # at higher ones: answers that are drawn to choose from
+
+
 SubtitleForm = Literal["srt", "vtt"]
 
 
@@ -100,6 +107,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     channel: str | None = None  # left, right, a number from 0 on, or "separate"; None: the mix of all
     translate: bool = False  # into English; only for models that can
     sequential: bool = False  # window by window, each where the last was finished; only for models that can
+    search: SearchOptions = SearchOptions()
     previous_text: bool = False  # in a sequence: each window is answered in view of the text before
     caller: Caller = NOBODY
 

@@ -6,7 +6,7 @@ import pytest
 
 from ominix.api import decoding_options
 from ominix.errors import InvalidRequest
-from ominix.wire.jobs import Cutting, TranscriptionJob
+from ominix.wire.jobs import Cutting, SearchOptions, TranscriptionJob
 
 
 def applied(**fields) -> TranscriptionJob:
@@ -33,3 +33,7 @@ def test_text_before_is_refused_where_clips_do_not_follow_each_other():
     with pytest.raises(InvalidRequest, match="needs chunking_strategy 'sequential'") as refusal:
         applied(condition_on_previous_text=True, chunking_strategy={"type": "server_vad"})
     assert refusal.value.param == "condition_on_previous_text"
+
+
+def test_beams_and_draws_are_counted():
+    assert applied(beam_size=5, best_of=3).search == SearchOptions(5, 3)

@@ -125,6 +125,24 @@ def test_a_row_may_join_late_and_leave_early(golden, model):
     states = model.decoder([[first[0][2]], [second[0][0]]], cache)
     assert distance(model.decoder.logits(states[0, 0]), first[1][len(PROMPT) + 2]) < 1e-4
     assert distance(model.decoder.logits(states[1, 0]), second[1][len(PROMPT)]) < 1e-4
-    cache.choose([1])
+    cache.choose({1: [0]})
     states = model.decoder([[second[0][1]]], cache)
     assert distance(model.decoder.logits(states[0, 0]), second[1][len(PROMPT) + 1]) < 1e-4
+
+
+def test_rows_of_a_group_share_their_sound_and_go_on_from_each_other(golden, model):
+    """A group of three beside one of one, reordered: each row is offered what it is offered alone."""
+    audio = model.encoder(mx.array(golden["mels"]))
+    cache = model.decoder.listen(audio)
+    model.decoder.prefill([PROMPT, PROMPT[:2]], cache)
+    cache.choose({0: [0, 0, 0], 1: [0]})
+    model.decoder([[3], [4], [5], [6]], cache)
+    cache.choose({0: [2, 2, 0], 1: [0]})
+    states = model.decoder([[7], [8], [9], [10]], cache)
+    assert cache.audio[0][0].shape[0] == 2
+    whole = [(0, [*PROMPT, 5, 7]), (0, [*PROMPT, 5, 8]), (0, [*PROMPT, 3, 9]), (1, [*PROMPT[:2], 6, 10])]
+    for i, (sound, tokens) in enumerate(whole):
+        alone = model.decoder.prefill([tokens], model.decoder.listen(audio[sound : sound + 1]))
+        assert distance(model.decoder.logits(states[i, 0]), model.decoder.logits(alone[0, -1])) < 1e-4
+    cache.choose({1: [0]})
+    assert cache.sizes == [1] and cache.audio[0][0].shape[0] == 1

@@ -18,7 +18,7 @@ from ominix.models.whisper.recogniser import WhisperRecogniser
 from ominix.models.whisper.rules import log_softmax
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 from ominix.models.whisper.window import Attempt
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import SearchOptions, TranscriptionJob
 
 pytestmark = pytest.mark.slow
 
@@ -235,3 +235,40 @@ def test_whether_anybody_speaks_is_asked_behind_the_start_not_behind_the_prompt(
     assert draw.no_speech_logprob == pytest.approx(
         log_softmax(logits)[recogniser._tokens.no_speech], abs=1e-3
     )
+
+
+def test_beams_are_decoded_beside_greedy_rows_and_give_what_they_give_alone(make):
+    recogniser = make(scale=1.0)
+    warm = {"language": "German", "temperature": 1.0}
+    jobs = [
+        TranscriptionJob("", language="German", search=SearchOptions(beam_size=5, best_of=2)),
+        GIVEN,
+        TranscriptionJob("", **warm, search=SearchOptions(best_of=3)),
+        TranscriptionJob("", language="German", search=SearchOptions(beam_size=3)),
+    ]
+    alone = []
+    for seed, job in enumerate(jobs):
+        row = begin(recogniser, job, seed)
+        alone.append([draw.token for draw in drawn(recogniser, [row])[row]])
+    rows = [begin(recogniser, job, seed) for seed, job in enumerate(jobs)]
+    together = drawn(recogniser, rows)
+    assert [[draw.token for draw in together[row]] for row in rows] == alone
+    assert recogniser._rows._cache is None
+
+
+def test_a_beam_is_more_probable_than_the_greedy_answer(make):
+    recogniser = make(scale=1.0)
+    means = []
+    for size in (1, 5):
+        job = TranscriptionJob("", language="German", search=SearchOptions(beam_size=size))
+        row = begin(recogniser, job, 3)
+        window = recogniser._windows[row]
+        window.temperatures = type(window.temperatures)([0.0])
+        means.append(drawn(recogniser, [row])[row][0].verdict.avg_logprob)
+    assert means[1] > means[0]
+
+
+def test_beams_count_for_their_memory(make):
+    prompt = make().prompt
+    assert prompt(GIVEN).rows == 1
+    assert prompt(TranscriptionJob("", search=SearchOptions(beam_size=5))).rows == 3  # 50 + 5 * 32 by 82

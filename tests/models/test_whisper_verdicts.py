@@ -10,6 +10,7 @@ import pytest
 from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
 from ominix.models.whisper.verdicts import Verdicts
 from ominix.models.whisper.window import Attempt, Previous, WhisperPrompt, Window
+from ominix.wire.jobs import SearchOptions
 
 TOKENS = SpecialTokens(51865)
 END = TOKENS.end
@@ -25,7 +26,7 @@ def at(seconds: float) -> int:
 
 
 def window(previous: Previous | None) -> Window:
-    prompt = WhisperPrompt((), (), "German", 0.0, "de", False, np.zeros(99), previous)
+    prompt = WhisperPrompt((), (), "German", 0.0, "de", False, np.zeros(99), SearchOptions(), previous)
     return Window(1, np.zeros((800, 80), np.float32), prompt, (), deque())
 
 

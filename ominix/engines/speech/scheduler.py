@@ -109,7 +109,7 @@ class Scheduler:
         if self._recogniser.survey() is None:
             raise JobRefused(
                 "this model does not say where in the sound it is, so it cannot go through a recording "
-                "window by window: leave chunking_strategy out, or use a Whisper model",
+                "window by window: leave chunking_strategy out, or name another model",
                 param="chunking_strategy",
             )
 
@@ -182,12 +182,16 @@ class Scheduler:
     def _begin_rows(self) -> None:
         """Give free rows to waiting clips, in turns."""
         places = Counter(task.client for task, _ in self._rows.values())
+        taken = sum(task.prompt.rows for task, _ in self._rows.values())
         self._served.keep({task.client for task in self._tasks.values()})
-        while len(self._rows) < self._size:
+        while taken < self._size:
             tasks = [task for task in self._tasks.values() if task.waiting]
             if not tasks:
                 return
             task = min(tasks, key=lambda t: (places[t.client], self._served.last(t.client), len(t.rows)))
+            if taken and taken + task.prompt.rows > self._size:
+                return  # it waits for its memory, and nobody overtakes it
+            taken += task.prompt.rows
             places[task.client] += 1
             self._served.add(task.client)
             part, features = task.waiting.popleft()

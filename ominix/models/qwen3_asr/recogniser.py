@@ -19,6 +19,7 @@ from pathlib import Path
 
 import mlx.core as mx
 
+from ominix.errors import JobRefused
 from ominix.models.aligner import Aligner
 from ominix.models.qwen3_asr import config, features, tokenizer, weights
 from ominix.models.qwen3_asr.answer import Qwen3Answer
@@ -26,7 +27,7 @@ from ominix.models.qwen3_asr.model import Model
 from ominix.models.qwen3_asr.prompt import Grammar
 from ominix.models.qwen3_asr.rows import Newcomer, Rows
 from ominix.models.recogniser import Draw, Features, Prepare, Prompt, Row, Samples
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import SearchOptions, TranscriptionJob
 
 MAX_PROMPT_TOKENS = 2048  # around the audio
 _ROW_TOKENS = 1200  # half a minute of audio, its prompt and its answer
@@ -85,6 +86,12 @@ class Qwen3Recogniser:
 
     def prompt(self, job: TranscriptionJob) -> Prompt:
         """Of a context that is too long the end counts, as with Whisper."""
+        if job.search != SearchOptions():
+            param = "beam_size" if job.search.beam_size > 1 else "best_of"
+            raise JobRefused(
+                f"Qwen3-ASR gives one answer, token by token: leave {param} out, or use a Whisper model.",
+                param=param,
+            )
         context = job.context
         before, after = self._grammar.prompt(context, job.language)
         while len(before) + len(after) > MAX_PROMPT_TOKENS and context:

@@ -1,13 +1,14 @@
 """Whisper's decoder: tokens and encoded audio to the next token's logits, for many rows at once.
 
-A row is one clip on its way to text. Rows join and leave between steps; each has its own length, and the
-cache is filled up on the left so that all rows end in the same place. What a row computes does not depend
-on its neighbours.
+A row is an answer to a clip on its way to text; rows that answer the same clip are a group and share its
+sound. Groups join and leave between steps; each row has its own length, and the cache is filled up on the
+left so that all rows end in the same place. What a row computes does not depend on its neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 
 import mlx.core as mx
 import mlx.nn as nn
@@ -18,26 +19,50 @@ from ominix.models.whisper.layers import Block, KeysValues, MultiHeadAttention
 
 
 class Cache:
-    """What the decoder remembers of its rows: their tokens, and the encoded audio's keys and values."""
+    """What the decoder remembers: the tokens of each row, keys and values of each group's sound."""
 
-    def __init__(self, audio: list[KeysValues], rows: int) -> None:
-        """`audio`: one pair a layer."""
+    def __init__(self, audio: list[KeysValues], groups: int) -> None:
+        """`audio`: one pair a layer. Each group has one row at first."""
         self.audio = audio
-        self.text = [BatchKVCache([0] * rows) for _ in audio]
+        self.text = [BatchKVCache([0] * groups) for _ in audio]
+        self.sizes = [1] * groups  # rows of each group
 
     def extend(self, other: Cache) -> None:
-        """The other's rows come behind ours."""
+        """The other's groups come behind ours."""
+        self.sizes += other.sizes
         for mine, new in zip(self.text, other.text, strict=True):
             mine.extend(new)
         pairs = zip(self.audio, other.audio, strict=True)
         self.audio = [(mx.concatenate([k, k2]), mx.concatenate([v, v2])) for (k, v), (k2, v2) in pairs]
 
-    def choose(self, rows: Sequence[int]) -> None:
-        """Keeps these rows, in this order; one may come several times."""
-        chosen = mx.array(list(rows), dtype=mx.uint32)
-        for cache in self.text:
-            cache.filter(chosen)
-        self.audio = [(k[chosen], v[chosen]) for k, v in self.audio]
+    def choose(self, groups: Mapping[int, Sequence[int]]) -> None:
+        """Keeps these groups, in this order, and of each these of its rows; a row may come several times."""
+        begins = [0, *itertools.accumulate(self.sizes)]
+        rows = [begins[group] + row for group, chosen in groups.items() for row in chosen]
+        if rows != list(range(begins[-1])):
+            for cache in self.text:
+                cache.filter(mx.array(rows, dtype=mx.uint32))
+        if list(groups) != list(range(len(self.sizes))):
+            kept = mx.array(list(groups), dtype=mx.uint32)
+            self.audio = [(k[kept], v[kept]) for k, v in self.audio]
+        self.sizes = [len(chosen) for chosen in groups.values()]
+
+    def by_group(self, x: mx.array) -> mx.array:
+        """(rows, 1, n) -> (groups, K, n), filled up with copies; as it is if all groups have one row."""
+        most = max(self.sizes)
+        if most == 1:
+            return x
+        begins = itertools.accumulate([0, *self.sizes[:-1]])
+        places = [[b + min(i, s - 1) for i in range(most)] for b, s in zip(begins, self.sizes, strict=True)]
+        return x[:, 0][mx.array(places)]
+
+    def by_row(self, y: mx.array) -> mx.array:
+        """The way back: (groups, K, n) -> (rows, 1, n)."""
+        most = max(self.sizes)
+        if most == 1:
+            return y
+        places = [i * most + j for i, size in enumerate(self.sizes) for j in range(size)]
+        return y.reshape(-1, y.shape[-1])[mx.array(places)][:, None]
 
 
 class TextDecoder(nn.Module):
@@ -68,7 +93,7 @@ class TextDecoder(nn.Module):
         """(B, L) -> states (B, L, n_state). Lazy; the cache grows."""
         x, mask = self._embed(tokens, cache)
         for block, text, audio in zip(self.blocks, cache.text, cache.audio, strict=True):
-            x = block.with_audio(block.with_text(x, text, mask), audio)
+            x = block.with_audio(block.with_text(x, text, mask), audio, cache)
         out: mx.array = self.ln(x)
         return out
 
@@ -84,7 +109,7 @@ class TextDecoder(nn.Module):
             x = block.with_text(x, cache.text[number], mask)
             if chosen := [head for layer, head in heads if layer == number]:
                 found.append(block.cross_attn.scores(block.cross_attn_ln(x), audio[0], chosen))
-            x = block.with_audio(x, audio)
+            x = block.with_audio(x, audio, cache)
         return mx.concatenate(found, axis=1)
 
     def _embed(self, tokens: Sequence[Sequence[int]], cache: Cache) -> tuple[mx.array, mx.array]:
@@ -113,5 +138,7 @@ class DecoderBlock(Block):
         out: mx.array = x + self.attn(y, text.update_and_fetch(*self.attn.keys_values(y)), mask)
         return out
 
-    def with_audio(self, x: mx.array, audio: KeysValues) -> mx.array:
-        return self.feed_forward(x + self.cross_attn(self.cross_attn_ln(x), audio))
+    def with_audio(self, x: mx.array, audio: KeysValues, cache: Cache) -> mx.array:
+        """The rows of a group look at its sound side by side, as the places of one row would."""
+        y = self.cross_attn(cache.by_group(self.cross_attn_ln(x)), audio)
+        return self.feed_forward(x + cache.by_row(y))

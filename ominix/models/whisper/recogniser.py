@@ -38,12 +38,13 @@ from ominix.models.whisper.encodings import Encodings
 from ominix.models.whisper.features import Survey
 from ominix.models.whisper.model import Model
 from ominix.models.whisper.prompts import Prompts
-from ominix.models.whisper.rows import Newcomer, Rows, Sample
+from ominix.models.whisper.rows import Answered, Newcomer, Rows
 from ominix.models.whisper.rules import Rules
+from ominix.models.whisper.search import Beam, Bounds, Sampling, Search
 from ominix.models.whisper.tokenizer import LANGUAGES, SpecialTokens, Vocabulary
 from ominix.models.whisper.verdicts import Verdicts
 from ominix.models.whisper.window import Attempt, Previous, WhisperPrompt, Window, best
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import SearchOptions, TranscriptionJob
 
 _PREFILL_POSITIONS = 512  # in one batch of the decoder, padding included
 
@@ -71,7 +72,7 @@ class WhisperRecogniser:
         self._rules = Rules(vocabulary, tokens, timestamps=False)
         self._timed_rules = Rules(vocabulary, tokens, timestamps=True)
         self._verdicts = Verdicts(vocabulary, tokens)
-        self._limit = config.n_text_ctx // 2  # tokens of an answer: openai's
+        self._bounds = Bounds(tokens.end, config.n_text_ctx // 2)  # openai's
         self._rows = Rows(model, tokens.no_speech)
         self._numbers = itertools.count(1)
         self._windows: dict[int, Window] = {}
@@ -100,8 +101,16 @@ class WhisperRecogniser:
         evidence = np.zeros(self._tokens.languages)
         sequence = previous if job.sequential else None
         return WhisperPrompt(
-            before, (), job.language, job.temperature, code, job.translate, evidence, sequence
-        )
+            before, (), job.language, job.temperature, code, job.translate, evidence, job.search, sequence,
+            rows=self._rows_for(job.search),
+        )  # fmt: skip
+
+    def _rows_for(self, search: SearchOptions) -> int:
+        """Answers to the same clip share its sound; each has a text of its own."""
+        config = self._model.config
+        texts = max(search.beam_size, search.best_of)
+        positions = config.n_audio_ctx + texts * config.n_text_ctx
+        return math.ceil(positions / (config.n_audio_ctx + config.n_text_ctx))
 
     def answer(self, job: TranscriptionJob) -> WhisperAnswer:
         language = job.language if self._tokens.multilingual else "English"
@@ -109,7 +118,7 @@ class WhisperRecogniser:
 
     def token_limit(self, seconds: float) -> int:
         """Answers are cut off here, not in the engine: two more for the language and the end."""
-        return self._limit + 2
+        return self._bounds.limit + 2
 
     def bytes_of(self, token: int) -> bytes:
         return self._vocabulary.bytes_of(token)
@@ -209,25 +218,26 @@ class WhisperRecogniser:
 
     def _newcomer(self, window: Window) -> Newcomer:
         assert window.audio is not None and window.code is not None  # `_encode` saw to it
-        rules = self._timed_rules if window.prompt.previous else self._rules
-        seed = zlib.crc32(window.mel.data)  # the same sound has the same answer, at any temperature
         prompt = [*window.before, *self._start(window)]
-        temperature = window.temperatures[0]
-        return Newcomer(window.row, window.audio, prompt, len(window.before), rules, temperature, seed)
+        return Newcomer(window.row, window.audio, prompt, len(window.before), self._search(window))
 
-    def _after(self, samples: Iterable[Sample]) -> list[Draw]:
+    def _search(self, window: Window) -> Search:
+        rules = self._timed_rules if window.prompt.previous else self._rules
+        temperature, wanted = window.temperatures[0], window.prompt.search
+        if temperature == 0 and wanted.beam_size > 1:
+            return Beam(rules, self._bounds, wanted.beam_size)
+        seed = zlib.crc32(window.mel.data)  # the same sound has the same answer, at any temperature
+        return Sampling(rules, self._bounds, temperature, seed, wanted.best_of)
+
+    def _after(self, answers: Iterable[Answered]) -> list[Draw]:
         draws: list[Draw] = []
-        ended: set[int] = set()
-        for sample in samples:
-            attempt = self._windows[sample.row].attempts[-1]
-            attempt.tokens.append(sample.token)
-            attempt.logprobs.append(sample.logprob)
-            attempt.no_speech_prob = math.exp(sample.no_speech_logprob)
-            if sample.token == self._tokens.end or len(attempt.tokens) == self._limit:
-                ended.add(sample.row)
-        self._rows.leave(ended)
-        for row in sorted(ended):
-            draws += self._judge(self._windows[row])
+        for answer in answers:
+            window = self._windows[answer.number]
+            attempt = window.attempts[-1]
+            attempt.tokens = list(answer.hypothesis.tokens)
+            attempt.logprobs = list(answer.hypothesis.logprobs)
+            attempt.no_speech_prob = math.exp(answer.no_speech_logprob)
+            draws += self._judge(window)
         return draws
 
     def _judge(self, window: Window) -> list[Draw]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ominix.models.recogniser import Features, Prompt
 from ominix.models.whisper.quality import Quality
+from ominix.wire.jobs import SearchOptions
 
 _RESETTING_TEMPERATURE = 0.5  # text that was drawn warmer is no model for what follows: openai's rule
 
@@ -51,6 +52,7 @@ class WhisperPrompt(Prompt):
     code: str | None
     translate: bool
     evidence: npt.NDArray[np.float64]  # (languages,): seconds of sound that speak for each; grows
+    search: SearchOptions
     previous: Previous | None  # of windows in a sequence; None: clips do not know of each other
 
 

@@ -59,7 +59,7 @@ class SequentialToy(ToyRecogniser):
             return super().step()
         row, clip, _ = self._begun.popleft()
         self._coming[row] = deque()
-        words = [f" at {round(float(clip[0].max()) * 100)}", "!"]
+        words = [f"at {round(float(clip[0].max()) * 100)}", "!"]
         spans = tuple(Span(2.0 * i, 2.0 * i + 1, tuple(w.encode()), len(w)) for i, w in enumerate(words))
         verdict = Verdict(0.4, -0.25, 1.5, spans, 2.0)
         tokens = [*"".join(words).encode(), END]
@@ -104,7 +104,7 @@ def test_each_window_begins_where_the_last_was_finished(clock):
     ]  # fmt: skip
     assert [s.seek_seconds for s in segments] == [0.0, 0.0, 2.0, 2.0, 4.0, 4.0, 6.0, 6.0]
     assert {(s.temperature, s.avg_logprob, s.compression_ratio) for s in segments} == {(0.4, -0.25, 1.5)}
-    assert segments[0].tokens == tuple(b" at 0")
+    assert segments[0].tokens == tuple(b"at 0")
     done = events[-1]
     assert isinstance(done, TranscriptionDone) and done.duration_seconds == 7.5
     assert done.text == "".join(e.text for e in events if isinstance(e, Delta)) == "at 0! at 2! at 4! at 6!"

@@ -22,7 +22,7 @@ from ominix.models.qwen3_asr.prompt import Grammar
 from ominix.models.qwen3_asr.recogniser import MAX_PROMPT_TOKENS, Qwen3Recogniser
 from ominix.wire.control import EngineSpec
 from ominix.wire.events import Delta, Progress, Refused, Segment, Started, TranscriptionDone
-from ominix.wire.jobs import ChatJob, TranscriptionJob
+from ominix.wire.jobs import ChatJob, SearchOptions, TranscriptionJob
 
 pytestmark = pytest.mark.slow
 
@@ -265,3 +265,18 @@ def test_loading_by_the_protocol(files):
         events += engine.step()
     assert {number for number, _ in events} == {5}
     assert isinstance(events[-1][1], TranscriptionDone)
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"sequential": True}, "chunking_strategy"),
+        ({"search": SearchOptions(beam_size=2)}, "beam_size"),
+        ({"search": SearchOptions(best_of=2)}, "best_of"),
+    ],
+)
+def test_ways_of_decoding_that_the_model_lacks_are_refused_by_name(engine, files, more, param):
+    with pytest.raises(JobRefused) as refusal:
+        engine.admit(1, TranscriptionJob(opened(files[0]), **more))
+    assert refusal.value.param == param
+    assert engine.idle
