@@ -106,8 +106,7 @@ def run(
     given = {name: value for name, value in fields.items() if value}
     try:
         with connected(home, Address(**more)) as server:
-            here = offer.everybody if yes else offer.person
-            agree = offer.nobody if more.get("url") else here
+            agree = offer.nobody if more.get("url") else offer.everybody if yes else offer.person
             offer.ensured(server, home, model, "transcribe", agree)
             request = Request(server, given, format, len(found.files))
             done = [request.answered(n, file, target) for n, (file, target) in enumerate(work, 1)]
