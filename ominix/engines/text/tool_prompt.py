@@ -1,0 +1,83 @@
+"""Tools in a prompt: shown by the model's template, or written into the messages where it shows none.
+
+The words for templates without tools are those of Hermes and Qwen, which more models have seen in training
+than any other: tools in the system message, calls between <tool_call> marks, results in the user's turn.
+Knows nothing of tokens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+PROBE = {
+    "type": "function",
+    "function": {
+        "name": "probe_of_tools",
+        "description": "",
+        "parameters": {"type": "object", "properties": {"x": {"type": "string", "description": ""}}},
+    },
+}
+NO_ARGUMENTS = {"type": "object", "properties": {}}
+WORDS = """# Tools
+
+You may call one or more functions to assist with the user query.
+
+You are provided with function signatures within <tools></tools> XML tags:
+<tools>
+{tools}
+</tools>
+
+For each function call, return a json object with function name and arguments within <tool_call></tool_call> \
+XML tags:
+<tool_call>
+{{"name": <function-name>, "arguments": <args-json-object>}}
+</tool_call>"""
+
+
+def shown(tools: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As templates and parsers take them: each with a description and parameters."""
+    return [{"type": "function", "function": _function(tool["function"])} for tool in tools]
+
+
+def _function(given: Mapping[str, Any]) -> dict[str, Any]:
+    whole = {"name": given["name"], "description": "", "parameters": NO_ARGUMENTS, **given}
+    return {key: value for key, value in whole.items() if key != "strict"}  # that is for the grammar
+
+
+def written(messages: Sequence[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages for a template that shows neither tools nor calls. The system's comes first, if there is one."""
+    found: list[dict[str, Any]] = []
+    before = ""  # the role
+    for message in messages:
+        text = f"<tool_response>\n{message['content']}\n</tool_response>"
+        if message["role"] != "tool":
+            found.append(_with_calls(message))
+        elif before == "tool":  # results of one turn are one message: roles take turns
+            found[-1]["content"] += f"\n{text}"
+        else:
+            found.append({"role": "user", "content": text})
+        before = message["role"]
+    if not tools:
+        return found
+    words = WORDS.format(tools="\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools))
+    if found and found[0]["role"] == "system":
+        return [{**found[0], "content": f"{found[0]['content']}\n\n{words}"}, *found[1:]]
+    return [{"role": "system", "content": words}, *found]
+
+
+def _with_calls(message: dict[str, Any]) -> dict[str, Any]:
+    calls = [_call(call["function"]) for call in message.get("tool_calls") or ()]
+    content = "\n".join(text for text in (str(message["content"]), *calls) if text)
+    return {**{k: v for k, v in message.items() if k != "tool_calls"}, "content": content}
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    arguments = function.get("arguments") or {}
+    if isinstance(arguments, str):
+        with contextlib.suppress(ValueError):  # what is no JSON is shown as it is
+            arguments = json.loads(arguments)
+    call = json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
+    return f"<tool_call>\n{call}\n</tool_call>"
