@@ -7,10 +7,11 @@ be read while they are written.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from mlx_lm.tool_parsers import pythonic
 
 Parse = Callable[..., Any]  # (text, tools) -> a call or a list of them; raises anything
 
@@ -19,8 +20,7 @@ Parse = Callable[..., Any]  # (text, tools) -> a call or a list of them; raises 
 class Mark:
     start: str
     end: str = ""  # "": the end of the answer, or the next call
-    first: bool = False  # a call only if nothing is answered before it: the mark is a part of it
-    reads_start: bool = False  # what stands at the start belongs to the call
+    first: bool = False  # the beginning of a call without marks; only if nothing is answered before it
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class CallFormat:
     form: Literal["json", "header", "parsed"] = "json"
     header: str = ""  # of form header: a pattern up to the arguments, with the groups name and perhaps id
     gap: str = r"\s*"  # likewise: what may stand behind the last call
+    or_list: bool = False  # likewise: a list in JSON is right as well
     parse: Parse | None = None  # of form parsed
     short_ids: bool = False  # the template takes ids of nine letters alone
 
@@ -44,6 +45,8 @@ class Tokenizer(Protocol):
     def tool_call_end(self) -> str | None: ...
     @property
     def tool_parser(self) -> Parse | None: ...
+    @property
+    def chat_template(self) -> str | Mapping[str, str] | None: ...
     def get_vocab(self) -> dict[str, int]: ...
 
 
@@ -55,9 +58,10 @@ def _json(start: str, end: str = "") -> CallFormat:
 # tools are asked for it.
 HERMES = _json("<tool_call>", "</tool_call>")
 
-# OpenAI's gpt-oss: the recipient of a message is the function. The header is the mark.
+# OpenAI's gpt-oss: the recipient of a message is the function, and the message's header the mark. The one
+# here never comes: U+FDD2 is no character.
 HARMONY = CallFormat(
-    (),
+    (Mark("\ufdd2"),),
     form="header",
     header=r"[^{]*?\bto=(?:functions\.)?(?P<name>[\w.:/-]+)[^{]*",
 )
@@ -73,6 +77,7 @@ MISTRAL = CallFormat(
     (Mark("[TOOL_CALLS]"),),
     form="header",
     header=r"[\s,]*(?P<name>[\w.:/-]+)\s*(?:\[CALL_ID\](?P<id>\w+))?\s*(?:\[ARGS\])?\s*",
+    or_list=True,
     short_ids=True,
 )
 # V3 and R1 write "function", the name and a block of code; V3.1 the name alone.
@@ -84,7 +89,12 @@ DEEPSEEK = CallFormat(
     gap=r"\s*(?:```)?\s*(?:<｜tool▁call▁end｜>)?\s*",
 )
 # Llama 3.1 and later: behind a token, or an answer that is nothing but a call.
-LLAMA = CallFormat((Mark("<|python_tag|>"), Mark("{", first=True, reads_start=True)))
+LLAMA = CallFormat((Mark("<|python_tag|>"), Mark("{", first=True)))
+LLAMA_4 = CallFormat(
+    (Mark("<|python_start|>", "<|python_end|>"), Mark("[", first=True)),
+    form="parsed",
+    parse=pythonic.parse_tool_call,
+)
 # Nemotron's list of calls may stand at once behind the mark; so may Granite's and Phi's.
 NEMOTRON = _json("<TOOLCALL>", "</TOOLCALL>")
 GRANITE = _json("<|tool_call|>")
@@ -107,12 +117,13 @@ BY_TEMPLATE: tuple[tuple[str, CallFormat], ...] = (
     ("<|action_start|>", INTERNLM),
     ("<tool_calls>", HUNYUAN),
     ("<tool_call>", HERMES),
+    ("<|python_start|>", LLAMA_4),
     ("<|python_tag|>", LLAMA),
 )
 
 
-def chosen(tokenizer: Tokenizer, template: str) -> CallFormat:
-    """The format of a model. `template`: the source of the one that is rendered where there are tools."""
+def chosen(tokenizer: Tokenizer) -> CallFormat:
+    """The format of a model, by its template and vocabulary."""
     start, end, parse = tokenizer.tool_call_start, tokenizer.tool_call_end, tokenizer.tool_parser
     if start and parse:
         known = KNOWN.get(parse.__module__.rpartition(".")[2])
@@ -120,8 +131,6 @@ def chosen(tokenizer: Tokenizer, template: str) -> CallFormat:
     vocabulary = tokenizer.get_vocab()
     if "<|channel|>" in vocabulary and "<|message|>" in vocabulary:
         return HARMONY
+    given = tokenizer.chat_template or ""
+    template = given if isinstance(given, str) else "\n".join(given.values())
     return next((format for text, format in BY_TEMPLATE if text in template), HERMES)
-
-
-def pattern(text: str) -> re.Pattern[str]:
-    return re.compile(text, re.DOTALL)

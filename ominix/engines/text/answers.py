@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from msgspec import structs
+
 from ominix.engines.text.channels import RECALL, AnswerParser, Passage
 from ominix.engines.text.detokenizer import Detokenizer
 from ominix.engines.text.plan import Token
+from ominix.engines.text.tool_calls import ToolCalls
 from ominix.models.answer_formats import REASONING
 from ominix.wire.events import Delta, Event, Finished, TokenLogprob
 
@@ -22,8 +25,16 @@ LEAST_LOGPROB = -9999.0  # JSON has no -inf; OpenAI writes this
 class Choice:
     """One choice of a job, as it grows."""
 
-    def __init__(self, index: int, detokenizer: Detokenizer, parser: AnswerParser) -> None:
+    def __init__(
+        self,
+        index: int,
+        detokenizer: Detokenizer,
+        parser: AnswerParser,
+        tool_calls: ToolCalls | None = None,
+    ) -> None:
+        """`tool_calls`: None for a job without tools."""
         self.index = index
+        self._tool_calls = tool_calls
         self.tokens = 0
         self.reasoning_tokens = 0
         self._detokenizer = detokenizer
@@ -41,27 +52,39 @@ class Choice:
         self._note_logprobs(token.logprobs)
         self._written += len(text)
         self.tokens += 1
-        events = self._deltas(self._parser.add(text))
+        events = self._events(self._parser.add(text))
         self.reasoning_tokens += was_reasoning or self._parser.reasoning
-        if self._parser.stopped:
+        if self._parser.stopped or (self._tool_calls and self._tool_calls.stopped):
             return [*events, *self._end("stop")]
         return events + (self._finish(token.finish) if token.finish else [])
 
     def _finish(self, reason: str) -> list[Event]:
-        return [*self._deltas(self._parser.close(whole=reason == "stop")), *self._end(reason)]
+        return [*self._events(self._parser.close(whole=reason == "stop")), *self._end(reason)]
 
     def _end(self, reason: str) -> list[Event]:
+        last: Sequence[Event] = self._tool_calls.close() if self._tool_calls else ()
+        if self._tool_calls and self._tool_calls.called and reason == "stop":
+            reason = "tool_calls"
         left = tuple(entry for _, entry in self._logprobs)
         self._logprobs.clear()
         deltas = [Delta("", self.index, self._parser.reasoning, left)] if left else []
-        return [*deltas, Finished(reason, self.index)]
+        return [*last, *deltas, Finished(reason, self.index)]
 
-    def _deltas(self, passages: list[Passage]) -> list[Event]:
-        return [self._delta(passage) for passage in passages]
+    def _events(self, passages: list[Passage]) -> list[Event]:
+        events: list[Event] = []
+        for passage in passages:
+            if passage.edge == RECALL:
+                self.reasoning_tokens = self.tokens
+            if self._tool_calls is None:
+                events.append(self._delta(passage))
+                continue
+            made = self._tool_calls.add(passage)
+            if made:  # what is held back keeps its log-probabilities
+                first = structs.replace(made[0], logprobs=self._logprobs_before(passage.end))
+                events += [first, *made[1:]]
+        return events
 
     def _delta(self, passage: Passage) -> Delta:
-        if passage.edge == RECALL:
-            self.reasoning_tokens = self.tokens
         is_reasoning = (passage.origin or passage.channel) == REASONING
         logprobs = self._logprobs_before(passage.end)
         return Delta(passage.text, self.index, is_reasoning, logprobs, recalls=passage.edge == RECALL)

@@ -185,8 +185,8 @@ class AnswerParser:
             self._origin = ANSWER if before == HEADER else before
         if call.end:
             self._in_call = [Transition(self._marks.encoded(call.end), self._origin)]
-        else:
-            self._in_call = transitions.beginnings(self._marks, [call])
+        else:  # one that only stands first is followed by no other
+            self._in_call = transitions.beginnings(self._marks, [] if call.first else [call])
         return self._call_text(mark, BEGIN)
 
     def _headed(self, mark: str) -> list[Passage]:

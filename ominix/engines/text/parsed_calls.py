@@ -11,11 +11,12 @@ import json
 import re
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType
 from typing import Any
 
-from ominix.engines.text.written_calls import Arguments, Begin, End, Piece, Unread
+from ominix.engines.text.call_pieces import Arguments, Begin, End, Piece, Unread
 
 Tool = Mapping[str, Any]  # {"type": "function", "function": {...}}
 Parse = Callable[[str, Sequence[Tool]], Any]  # whatever it finds: one call or a list, if it is right
@@ -40,8 +41,10 @@ class Late(Exception):
 class ParsedCalls:
     """All between two marks, read when the second is there."""
 
-    def __init__(self, parse: Parse, tools: Sequence[Tool]) -> None:
+    def __init__(self, parse: Parse, tools: Sequence[Tool], *, only_known: bool = False) -> None:
+        """`only_known`: names of other tools begin no call."""
         self._parse = parse
+        self._only_known = only_known
         self._tools = list(tools)
         self._text = ""
 
@@ -58,7 +61,10 @@ class ParsedCalls:
     def _calls(self) -> list[tuple[str, str | None, str]]:
         """All, or none if one of them is wrong."""
         try:
-            with bounded(PARSE_SECONDS):
+            with (
+                bounded(PARSE_SECONDS),
+                warnings.catch_warnings(action="ignore"),
+            ):  # Python's, of its own texts
                 found = self._parse(self._text, self._tools)
             return [self._call(call) for call in (found if isinstance(found, list) else [found])]
         except Exception:  # parsers raise AttributeError, RecursionError, MemoryError ... for broken text
@@ -70,7 +76,7 @@ class ParsedCalls:
         schema = self._schema(name)
         if not isinstance(arguments, dict) or not NAME.fullmatch(name):
             raise ValueError("not a call")
-        if schema is None and (not arguments or set(arguments) == {"raw"}):
+        if schema is None and (self._only_known or not arguments or set(arguments) == {"raw"}):
             raise ValueError("not a call")  # GLM's parser makes one of any text
         written = json.dumps(_typed(arguments, schema or {}), ensure_ascii=False, allow_nan=False)
         written.encode()  # half a character cannot leave

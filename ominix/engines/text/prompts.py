@@ -15,6 +15,7 @@ from ominix.engines.text import channels
 from ominix.engines.text.prefix_cache import common
 from ominix.engines.text.text_model import TextModel
 from ominix.errors import JobRefused
+from ominix.models.call_formats import CallFormat
 from ominix.wire.jobs import DEFAULT_MAX_TOKENS, ChatJob, Message
 
 END_TOKENS = 32  # of a prompt, in which a mark is looked for
@@ -27,6 +28,7 @@ class Prompt:
     tokens: tuple[int, ...]
     max_tokens: int  # of the answer
     begins: str | None  # the answer's state, where the template has written a mark already
+    call_format: CallFormat | None = None  # None: there are no tools to call
 
 
 def check(model: TextModel, job: ChatJob) -> None:
@@ -37,8 +39,6 @@ def check(model: TextModel, job: ChatJob) -> None:
             param="model",
             code="unsupported_value",
         )
-    if job.tools:
-        raise JobRefused(f"{model.name} cannot call tools yet", param="tools", code="unsupported_parameter")
     _check_parameters(model, job)
 
 
@@ -47,7 +47,12 @@ def prompt(model: TextModel, job: ChatJob) -> Prompt:
     tokens = _rendered(model, job, template_messages(job.messages))
     if not tokens:
         raise JobRefused("the messages make an empty prompt", param="messages")
-    return Prompt(tuple(tokens), _max_tokens(model, job, len(tokens)), _begins(model, tokens))
+    return Prompt(
+        tuple(tokens),
+        _max_tokens(model, job, len(tokens)),
+        _begins(model, tokens),
+        model.tool_support.format if job.tools else None,
+    )
 
 
 def template_messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
@@ -102,7 +107,8 @@ def _check_parameters(model: TextModel, job: ChatJob) -> None:
 
 
 def _rendered(model: TextModel, job: ChatJob, messages: list[dict[str, Any]]) -> list[int]:
-    return model.prompt_tokens(model.chat_tokenizer, messages, **job.template_options)
+    shown, options = model.tool_support.applied(messages, job.tools)
+    return model.prompt_tokens(model.chat_tokenizer, shown, **{**job.template_options, **options})
 
 
 def _max_tokens(model: TextModel, job: ChatJob, size: int) -> int:

@@ -25,7 +25,7 @@ from ominix.cpu.backend import Backend
 from ominix.cpu.threads import Threads
 from ominix.engines import memory
 from ominix.engines.memory import MemoryLimits
-from ominix.engines.text import prompts, sampling, self_check, text_model
+from ominix.engines.text import prompts, sampling, self_check, text_model, tool_prompt
 from ominix.engines.text.answers import Choice
 from ominix.engines.text.batching import Batching
 from ominix.engines.text.channels import AnswerParser
@@ -35,6 +35,7 @@ from ominix.engines.text.preparation import Preparation, Prepared
 from ominix.engines.text.prompts import Prompt
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
 from ominix.engines.text.text_model import TextModel
+from ominix.engines.text.tool_calls import CallIds, ToolCalls
 from ominix.errors import InferenceFailed, JobRefused, Unavailable
 from ominix.fairness import guests
 from ominix.wire.events import ChatDone, Event, Failed, Finished, Refused, Started
@@ -179,8 +180,19 @@ class TextEngine:
 
     def _choice(self, index: int, job: ChatJob, prompt: Prompt) -> Choice:
         model = self._model
-        parser = AnswerParser(model.format, model.detokenizer.marks, begins=prompt.begins, stops=job.stop)
-        return Choice(index, model.detokenizer, parser)
+        calls = None
+        if prompt.call_format:
+            ids = CallIds(job.messages, short=prompt.call_format.short_ids)
+            tools = tool_prompt.shown(job.tools)
+            calls = ToolCalls(prompt.call_format, tools, ids, index=index, parallel=job.parallel_tool_calls)
+        parser = AnswerParser(
+            model.format,
+            model.detokenizer.marks,
+            begins=prompt.begins,
+            stops=job.stop,
+            calls=calls.marks if calls else (),
+        )
+        return Choice(index, model.detokenizer, parser, calls)
 
     def _run(self, plan: Plan) -> Outcome:
         if self._blas_threads and self._blas_threads.due:

@@ -25,8 +25,9 @@ from ominix.engines import memory
 from ominix.engines.text.batching import Batching
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
+from ominix.engines.text.tool_prompt import ToolSupport
 from ominix.errors import Unavailable
-from ominix.models import answer_formats, chat_model, claims
+from ominix.models import answer_formats, call_formats, chat_model, claims
 from ominix.models.answer_formats import AnswerFormat
 
 log = logging.getLogger("ominix.chat")
@@ -51,6 +52,7 @@ class TextModel:
     prompt_tokens: PromptTokens
     has_template: bool
     format: AnswerFormat  # what leads from its reasoning to its answer and its tool calls
+    tool_support: ToolSupport  # how it is shown tools, and how it writes calls
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
@@ -71,15 +73,22 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
     format = answer_formats.chosen(tokenizer, chat.TAGS if chat else None)
     context = _context(config, tokenizer)
+    chat_tokenizer = ChatTokenizer(path.name, tokenizer, context, format.tags or ())
+    prompt_tokens = chat.prompt_tokens if chat else _prompt_tokens
+
+    def render(messages: list[dict[str, Any]], **options: Any) -> str:
+        return str(tokenizer.decode(prompt_tokens(chat_tokenizer, messages, **options)))
+
     return TextModel(
         name=path.name,
         model=model,
         tokenizer=tokenizer,
-        chat_tokenizer=ChatTokenizer(path.name, tokenizer, context, format.tags or ()),
+        chat_tokenizer=chat_tokenizer,
         detokenizer=Detokenizer(tokenizer),
-        prompt_tokens=chat.prompt_tokens if chat else _prompt_tokens,
+        prompt_tokens=prompt_tokens,
         has_template=bool(chat or tokenizer.has_chat_template),
         format=format,
+        tool_support=ToolSupport(call_formats.chosen(tokenizer), render),
         context=context,
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-PROBE = {
+from ominix.errors import JobRefused
+from ominix.models.call_formats import HERMES, CallFormat
+
+Messages = Sequence[dict[str, Any]]
+PROBE: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "probe_of_tools",
@@ -37,6 +42,37 @@ XML tags:
 </tool_call>"""
 
 
+class ToolSupport:
+    """Of one model. The preparation's thread alone calls it."""
+
+    def __init__(self, own: CallFormat, render: Callable[..., str]) -> None:
+        """`own`: how it writes calls if its template shows tools. `render`: messages and the template's
+        options to a prompt's text; raises JobRefused."""
+        self._own = own
+        self._render = render
+
+    @cached_property
+    def is_shown(self) -> bool:
+        """Whether the template shows tools: it is asked once, with one."""
+        try:
+            text = self._render([{"role": "user", "content": "x"}], tools=[PROBE])
+        except JobRefused:
+            return False
+        return str(PROBE["function"]["name"]) in text
+
+    @property
+    def format(self) -> CallFormat:
+        return self._own if self.is_shown else HERMES
+
+    def applied(self, messages: Messages, tools: Messages) -> tuple[Messages, dict[str, Any]]:
+        """What the template is given: messages, and options."""
+        if not tools and not any(m["role"] == "tool" or m.get("tool_calls") for m in messages):
+            return messages, {}
+        if not self.is_shown:
+            return written(messages, shown(tools)), {}
+        return messages, {"tools": shown(tools)} if tools else {}
+
+
 def shown(tools: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """As templates and parsers take them: each with a description and parameters."""
     return [{"type": "function", "function": _function(tool["function"])} for tool in tools]
@@ -47,8 +83,8 @@ def _function(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in whole.items() if key != "strict"}  # that is for the grammar
 
 
-def written(messages: Sequence[dict[str, Any]], tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Messages for a template that shows neither tools nor calls. The system's comes first, if there is one."""
+def written(messages: Messages, tools: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Messages for a template that shows neither tools nor calls. A system message comes first."""
     found: list[dict[str, Any]] = []
     before = ""  # the role
     for message in messages:

@@ -43,7 +43,7 @@ def table(
         ]
     found[ANSWER] += [Transition(marks.encoded(stop), STOPPED) for stop in stops]
     for state in (ANSWER, REASONING, HEADER):
-        found[state] += beginnings(marks, calls)
+        found[state] += beginnings(marks, [call for call in calls if state == ANSWER or not call.first])
     return {state: [way for way in ways if way.pattern] for state, ways in found.items()}
 
 

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from ominix.engines.text.call_pieces import Arguments, Begin, End, Piece, Unread
 from ominix.engines.text.parsed_calls import ParsedCalls
-from ominix.engines.text.written_calls import Arguments, Begin, End, Piece, Unread
 
 SCHEMA = {
     "type": "object",

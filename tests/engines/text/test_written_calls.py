@@ -5,8 +5,9 @@ import random
 
 import pytest
 
+from ominix.engines.text.call_pieces import HELD, Arguments, Begin, End, Piece, Unread
 from ominix.engines.text.tool_calls import reader
-from ominix.engines.text.written_calls import HELD, Arguments, Begin, End, JsonCalls, Piece, Unread
+from ominix.engines.text.written_calls import JsonCalls
 from ominix.models import call_formats
 from ominix.models.call_formats import DEEPSEEK, HARMONY, HERMES, KIMI, MISTRAL
 
