@@ -92,7 +92,7 @@ def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> 
     stops = (stop,) if isinstance(stop, str) else stop
     limits = (fields.get("max_completion_tokens"), fields.get("max_tokens"), settings.max_tokens)
     limit = next((limit for limit in limits if limit and limit > 0), None)  # 0 and -1: none
-    use = tools.asked(fields)
+    use, thinking = tools.asked(fields), fields.get("max_thinking_tokens")
     return ChatJob(
         messages=conversation.messages(fields["messages"]),
         sampling=_sampling(fields, settings),
@@ -104,15 +104,19 @@ def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> 
         tool_choice=use.choice,
         parallel_tool_calls=use.parallel,
         template_options=_template_options(fields),
+        max_thinking_tokens=None if thinking is None else _bounded(thinking),
     )
 
 
 def _template_options(fields: JsonObject) -> JsonObject:
-    """Some templates read an effort, others a switch; what a client sets for its template goes first."""
-    effort = fields.get("reasoning_effort")
-    known = {"reasoning_effort": effort} if effort else {}
-    if effort == "none":
+    """Some templates read an effort, others a switch or a budget; what a client sets for its template goes
+    first."""
+    effort, budget = fields.get("reasoning_effort"), fields.get("max_thinking_tokens")
+    known: JsonObject = {"reasoning_effort": effort} if effort else {}
+    if effort == "none" or budget == 0:
         known["enable_thinking"] = False
+    if budget is not None:
+        known["thinking_budget"] = _bounded(budget)
     return known | dict(fields.get("chat_template_kwargs", {}))
 
 

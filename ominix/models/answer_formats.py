@@ -35,6 +35,7 @@ class AnswerFormat:
     begins: str = ANSWER  # the state behind a prompt that does not end in a mark
     tags: Tags | None = None  # of formats that know nothing but a pair around reasoning
     header: str = ""  # how a header begins, as a pattern: what does not is text
+    closing: str = ""  # what a model writes between thought and answer
     headers: Edges = ()  # (what is found in a header, as a pattern; the state behind it): the first counts
 
     def behind_header(self, header: str) -> str:
@@ -51,7 +52,8 @@ def tagged(tags: Tags, wrappers: Sequence[str] = ()) -> AnswerFormat:
         ANSWER: ((opening, REASONING), *((wrapper, ANSWER) for wrapper in wrappers)),
         REASONING: ((closing, ANSWER),),
     }
-    return AnswerFormat(edges, tags=tags)
+    # Qwen3 and R1 were trained on these line breaks; without them the answer goes on thinking.
+    return AnswerFormat(edges, tags=tags, closing="\n</think>\n\n" if closing == "</think>" else closing)
 
 
 # OpenAI's gpt-oss: https://cookbook.openai.com/articles/openai-harmony. A recipient stands before or behind
@@ -68,6 +70,7 @@ HARMONY = AnswerFormat(
     },
     begins=HEADER,
     header=r"\s*(<\|start\|>)?(assistant)?\s*(<\||to=)",
+    closing="<|end|><|start|>assistant<|channel|>final<|message|>",
     headers=(
         (r"\bto=functions\.", TOOL_CALL),
         (r"<\|channel\|>\s*analysis", REASONING),
@@ -87,6 +90,7 @@ SOLAR = AnswerFormat(
     },
     begins=HEADER,
     header=r"\s*(<\|begin\|>|assistant)",
+    closing="<|end|><|begin|>assistant<|content|>",
 )
 
 # Marks around reasoning that mlx-lm does not know, as tokens or in letters of a template.
@@ -178,4 +182,10 @@ def _of_transitions(transitions: Transitions, begins: str | None) -> AnswerForma
             known.append((_HEADER_END, BY_HEADER))  # a message to somebody else
         edges[_STATES[state]] = tuple(known)
     first = _STATES[begins or "normal"]
-    return AnswerFormat(edges, begins=first, header=r"\s*(<\||to=|assistant)", headers=(("", ANSWER),))
+    return AnswerFormat(
+        edges,
+        begins=first,
+        header=r"\s*(<\||to=|assistant)",
+        closing="<|eom|><|start|>assistant to=user<|message|>",
+        headers=(("", ANSWER),),
+    )

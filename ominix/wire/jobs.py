@@ -65,6 +65,7 @@ class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     parallel_tool_calls: bool = True  # False: the answer ends with its first call
     template_options: dict[str, Any] = {}  # e.g. enable_thinking
     caller: Caller = NOBODY
+    max_thinking_tokens: int | None = None  # of reasoning, which is closed then; None: as the model likes
 
 
 class Cutting(Struct, frozen=True, array_like=True):

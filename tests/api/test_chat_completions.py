@@ -155,6 +155,15 @@ def test_top_k_has_two_ways_to_be_off(off):
     assert job(GenerationSettings(top_k=20), top_k=off).sampling.top_k == 0
 
 
+def test_a_thought_may_have_a_budget_which_templates_may_read():
+    assert job().max_thinking_tokens is None
+    asked = job(max_thinking_tokens=512, reasoning_effort="low")
+    assert asked.max_thinking_tokens == 512
+    assert asked.template_options == {"reasoning_effort": "low", "thinking_budget": 512}
+    off = job(max_thinking_tokens=0, chat_template_kwargs={"thinking_budget": 7})
+    assert off.template_options == {"enable_thinking": False, "thinking_budget": 7}
+
+
 def test_the_model_s_own_settings_count_where_the_request_says_nothing():
     own = GenerationSettings(top_k=20, min_p=0.1, repetition_penalty=1.05)
     found = job(own).sampling

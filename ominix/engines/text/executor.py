@@ -20,8 +20,9 @@ from ominix.engines.text import sampling
 from ominix.engines.text.batching import Batching, Caches
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
 from ominix.engines.text.prefix_cache import PrefixCache
-from ominix.engines.text.sampling import LogitsRecorder
+from ominix.engines.text.sampling import LogitsRecorder, Processor
 from ominix.engines.text.text_model import TextModel
+from ominix.engines.text.thinking_budget import ThinkingBudget
 
 
 @dataclass
@@ -49,6 +50,7 @@ class Executor:
     def __init__(self, model: TextModel, kept_bytes: int, most_sequences: int) -> None:
         """`kept_bytes`: the bound for caches that are kept for later prompts."""
         self._model = model.model
+        self._format, self._detokenizer = model.format, model.detokenizer
         self._batching = model.batching
         self._prefixes = PrefixCache(kept_bytes)
         self._rows: dict[int, _Row] = {}  # by uid
@@ -102,7 +104,7 @@ class Executor:
         if caches is not None and cached == len(sequence.tokens) - 1:
             self._keep_for_forks(sequence, caches)
         recorder = None if sequence.top_logprobs is None else LogitsRecorder()
-        processors = sampling.processors(sequence.sampling, len(sequence.tokens))
+        processors = [*sampling.processors(sequence.sampling, len(sequence.tokens)), *self._budget(sequence)]
         cuts = [cached, *(b for b in sequence.boundaries if b > cached), len(sequence.tokens)]
         (uid,) = self._generator.insert_segments(
             [[list(sequence.tokens[a:b]) for a, b in itertools.pairwise(cuts)]],
@@ -114,6 +116,12 @@ class Executor:
         )
         self._rows[uid] = _Row(sequence, uid, cached, cached, recorder)
         return cached
+
+    def _budget(self, sequence: Sequence) -> list[Processor]:
+        if sequence.thinking is None:
+            return []
+        size = len(sequence.tokens)
+        return [ThinkingBudget(sequence.thinking, self._format, self._detokenizer, size)]
 
     def _leave(self, sequence_id: int) -> None:
         """Free it, wherever it is; what it has computed is kept for later prompts."""

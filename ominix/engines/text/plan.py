@@ -14,6 +14,15 @@ from ominix.wire.jobs import NOBODY, Caller, Sampling
 
 
 @dataclass(frozen=True)
+class Thinking:
+    """What is allowed to one answer before it is given."""
+
+    most_tokens: int
+    begins: str | None  # the answer's state where the prompt has written a mark; see prompts.Prompt
+    closing: tuple[int, ...]  # the tokens that end a thought
+
+
+@dataclass(frozen=True)
 class Sequence:
     """One row of the batch: a prompt, and the answer that is decoded behind it."""
 
@@ -27,6 +36,7 @@ class Sequence:
     boundaries: tuple[int, ...] = ()  # beginnings of the prompt, by length, whose caches are kept
     forks: tuple[int, ...] = ()  # ids of sequences with the same prompt: they join where its prefill ends
     caller: Caller = NOBODY
+    thinking: Thinking | None = None  # None: as long as it likes
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ominix.engines.text.answers import Choice
 from ominix.engines.text.batching import Batching
 from ominix.engines.text.channels import AnswerParser
 from ominix.engines.text.executor import Executor
-from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
+from ominix.engines.text.plan import Outcome, Plan, Sequence, Thinking, Token
 from ominix.engines.text.preparation import Preparation, Prepared
 from ominix.engines.text.prompts import Prompt
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
@@ -174,9 +174,15 @@ class TextEngine:
             top_logprobs=job.top_logprobs,
             boundaries=prepared.boundaries,
             caller=job.caller,
+            thinking=self._thinking(job, prompt),
         )
         forks = [replace(first, id=ids[choice], choice=choice, boundaries=()) for choice in range(1, job.n)]
         return [replace(first, forks=ids[1:]), *forks]
+
+    def _thinking(self, job: ChatJob, prompt: Prompt) -> Thinking | None:
+        if job.max_thinking_tokens is None or not self._model.closing:
+            return None
+        return Thinking(job.max_thinking_tokens, prompt.begins, self._model.closing)
 
     def _choice(self, index: int, job: ChatJob, prompt: Prompt) -> Choice:
         model = self._model

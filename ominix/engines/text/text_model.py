@@ -53,6 +53,7 @@ class TextModel:
     has_template: bool
     format: AnswerFormat  # what leads from its reasoning to its answer and its tool calls
     tool_support: ToolSupport  # how it is shown tools, and how it writes calls
+    closing: tuple[int, ...]  # tokens between its thought and its answer; () for a model that only answers
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
@@ -89,6 +90,7 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
         has_template=bool(chat or tokenizer.has_chat_template),
         format=format,
         tool_support=ToolSupport(call_formats.chosen(tokenizer), render),
+        closing=tuple(tokenizer.encode(format.closing, add_special_tokens=False)) if format.closing else (),
         context=context,
         vocabulary=_fact(config, "vocab_size") or len(tokenizer),
         stop_ids=frozenset(stops),
