@@ -60,9 +60,11 @@ def folder(
     ask: str = "U:%s\nA:",
     template: str = "",
     letters: Sequence[str] = (),
+    tool: str = "",
 ) -> Path:
     """A tokenizer and a template. What looks like a mark in `says` and in `ask`, the prompt, is a token,
-    `special` or plain, but for `letters`. `template`: a comment in it, for who looks for marks there."""
+    `special` or plain, but for `letters`. `template`: a comment in it, for who looks for marks there.
+    `tool`: the template shows tools, and the answer is for who brings the one of this name."""
     names = sorted({END, *NAME.findall(says), *NAME.findall(ask)} - set(letters))
     path.mkdir(parents=True, exist_ok=True)
     _tokenizer(names, special).save(str(path / "tokenizer.json"))
@@ -70,8 +72,9 @@ def folder(
     facts = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": END,
-        "chat_template": f"{{{{ {before} + messages[-1].content + {after} }}}}{{# {template} #}}",
-        "asked": ask % ASKED,
+        "chat_template": ("{{ tools[0].function.name if tools }}" if tool else "")
+        + f"{{{{ {before} + messages[-1].content + {after} }}}}{{# {template} #}}",
+        "asked": tool + ask % ASKED,
     }
     (path / "tokenizer_config.json").write_text(json.dumps(facts))
     return path
