@@ -12,7 +12,7 @@ from serving import Clients, eventually
 
 pytestmark = pytest.mark.slow
 
-SECONDS = int(os.environ.get("OMINIX_CHAOS_SECONDS", "60"))  # tools/drill_kills goes on for longer
+SECONDS = int(os.environ.get("OMINIX_CHAOS_SECONDS", "30"))  # tools/drill_kills goes on for longer
 CLIENTS = 24
 MODELS = ("scripted", "scripted-2")
 PROMPTS = ("hello", "tick 0.02", "sleep 0.2", "say some words here", "segfault", "raise", "exit 9")
@@ -20,7 +20,7 @@ PROMPTS = ("hello", "tick 0.02", "sleep 0.2", "say some words here", "segfault",
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 180)
-def test_a_minute_of_random_deaths_leaves_nothing_behind(serve):
+def test_random_deaths_leave_nothing_behind(serve):
     server = serve("--scripted", "--strict", "--stall-seconds", "5")
     process = psutil.Process(server.process.pid)
     for model in MODELS:
@@ -33,7 +33,7 @@ def test_a_minute_of_random_deaths_leaves_nothing_behind(serve):
     statuses = [status for part in clients.join(SECONDS + 60) for status in part]
 
     assert {200, 500} <= set(statuses) <= {200, 429, 500, 503}, set(statuses)
-    assert statuses.count(200) > 100
+    assert statuses.count(200) > 50
     for model in MODELS:
         assert server.chat("hello", model=model)[0] == 200
     assert eventually(lambda: not _connections(process))
