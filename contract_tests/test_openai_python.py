@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from pydantic import BaseModel
 from serving import eventually
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -88,6 +89,50 @@ def test_a_stream(call):
     reasons = [chunk.choices[0].finish_reason for chunk in spoken]
     assert reasons == [None] * (len(reasons) - 1) + ["length"]
     assert (usage.choices, usage.usage.total_tokens) == ([], 4)
+
+
+class Weather(BaseModel):
+    city: str
+    days: int = 1
+
+
+@pytest.mark.contract("clients.openai-python", "chat.tools.answer", "chat.tools.stream")
+def test_calls_of_tools_through_the_helpers(connect, shared_server):
+    call = connect(shared_server)
+    said = [
+        {"role": "user", "content": 'call Weather {"city": "São Paulo"} & Weather {"city": "x", "days": 3}'}
+    ]
+    asked = {"model": "scripted", "messages": said, "tools": [openai.pydantic_function_tool(Weather)]}
+    parsed = call(call.client.chat.completions.parse(**asked))
+    found = parsed.choices[0].message.tool_calls
+    assert [each.function.parsed_arguments for each in found] == [
+        Weather(city="São Paulo"),
+        Weather(city="x", days=3),
+    ]
+    assert len({each.id for each in found}) == 2
+    if isinstance(call.client, openai.AsyncOpenAI):
+        return
+    with call.client.chat.completions.stream(**asked) as events:
+        done = [event for event in events if event.type == "tool_calls.function.arguments.done"]
+    assert [event.parsed_arguments for event in done] == [
+        Weather(city="São Paulo"),
+        Weather(city="x", days=3),
+    ]
+    assert events.get_final_completion().choices[0].finish_reason == "tool_calls"
+
+
+@pytest.mark.contract("clients.openai-python")
+def test_a_turn_with_calls_and_their_results(connect, shared_server):
+    call = connect(shared_server)
+    tool = openai.pydantic_function_tool(Weather)
+    messages = [{"role": "user", "content": 'call Weather {"city": "x"}'}]
+    create = call.client.chat.completions.create
+    first = call(create(model="scripted", messages=messages, tools=[tool], tool_choice="required"))
+    asked = first.choices[0].message
+    result = {"role": "tool", "tool_call_id": asked.tool_calls[0].id, "content": "say rain"}
+    messages += [asked.model_dump(exclude_none=True), result]
+    second = call(create(model="scripted", messages=messages, tools=[tool]))
+    assert second.choices[0].message.content == "rain"
 
 
 @pytest.mark.contract("clients.openai-python")

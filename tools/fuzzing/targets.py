@@ -315,6 +315,43 @@ def answer_parser() -> Target:
     return Target(texts, read, ())
 
 
+def tool_calls() -> Target:
+    """Whatever a model writes between the marks of a call: calls that are whole, or its letters."""
+    from ominix.engines.text.call_pieces import Arguments, Begin, End, Unread
+    from ominix.engines.text.tool_calls import reader
+    from ominix.models.call_formats import DEEPSEEK, HERMES, KIMI, LLAMA_4, MISTRAL
+
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+    def read(data: bytes) -> None:
+        text = data.decode("utf-8", "replace")[:4096]
+        for format in (HERMES, MISTRAL, KIMI, DEEPSEEK, LLAMA_4):
+            calls = reader(format, tools, only_known=False)
+            pieces = [*calls.add(text), *calls.end(cut=False)]
+            open_calls, arguments = 0, ""
+            for piece in pieces:
+                if isinstance(piece, Begin):
+                    open_calls, arguments = 1, ""
+                elif isinstance(piece, Arguments):
+                    arguments += piece.text
+                elif isinstance(piece, End):
+                    open_calls = 0
+                    assert isinstance(json.loads(arguments), dict), arguments
+            if not any(isinstance(piece, Begin) for piece in pieces):
+                assert "".join(p.text for p in pieces if isinstance(p, Unread)) == text
+            assert not open_calls or text.endswith(arguments[-1:])
+
+    texts = [
+        '{"name": "f", "arguments": {"a": [1, {"b": "\\n"}], "c": "' + "x" * 200 + '"}}',
+        '[{"arguments": "{}", "name": "f", "id": "1"}, {"function": {"name": "g", "parameters": null}}]',
+        'f[CALL_ID]abc[ARGS]{"a": 1}',
+        "<|tool_call_begin|>functions.f:0<|tool_call_argument_begin|>{}<|tool_call_end|>",
+        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>f\n```json\n{}\n```<｜tool▁call▁end｜>",
+        "[f(a='x', b=[1, {'c': True}]), g.h(d=-1.5)]",
+    ]
+    return Target([text.encode() for text in texts], read, ())
+
+
 def _of_file(name: str, read: Callable[[Path], object]) -> Callable[[bytes], None]:
     path = Path(tempfile.mkdtemp(prefix="ominix-fuzz-")) / name
 
@@ -331,5 +368,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
         "audio": audio, "multipart": multipart, "json": json_body, "http": http, "hosts": hosts, "gguf": gguf,
         "ct2": ct2, "safetensors": safetensors, "config": config, "records": records, "languages": languages,
         "answers": answer_parser,
+        "calls": tool_calls,
     }.items()
 }  # fmt: skip

@@ -8,6 +8,7 @@ Knows nothing of tokens.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
@@ -70,7 +71,37 @@ class ToolSupport:
             return messages, {}
         if not self.is_shown:
             return written(messages, shown(tools)), {}
-        return messages, {"tools": shown(tools)} if tools else {}
+        return [self._as_template_wants(m) for m in messages], {"tools": shown(tools)} if tools else {}
+
+    @cached_property
+    def _takes_objects(self) -> bool:
+        """Whether arguments of earlier calls may be objects. Most templates write them; some want text."""
+        function = {"name": "f", "arguments": {"x": 1}}
+        call = {"id": "a1b2c3d4e", "type": "function", "function": function}
+        result = {"role": "tool", "name": "f", "content": "1", "tool_call_id": call["id"]}
+        user = {"role": "user", "content": "x"}
+        try:
+            self._render([user, {"role": "assistant", "content": "", "tool_calls": [call]}, result])
+        except JobRefused:
+            return False
+        return True
+
+    def _as_template_wants(self, message: dict[str, Any]) -> dict[str, Any]:
+        found = dict(message)
+        if message.get("tool_calls"):
+            found["tool_calls"] = [self._call(call) for call in message["tool_calls"]]
+        if message.get("tool_call_id") and self._own.short_ids:
+            found["tool_call_id"] = _short(message["tool_call_id"])
+        return found
+
+    def _call(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        function = dict(call["function"])
+        arguments = _object(function.get("arguments"))
+        function["arguments"] = arguments if self._takes_objects else _written(arguments)
+        found = {**call, "function": function}
+        if self._own.short_ids:
+            found["id"] = _short(str(call.get("id")))
+        return found
 
 
 def shown(tools: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -110,10 +141,26 @@ def _with_calls(message: dict[str, Any]) -> dict[str, Any]:
     return {**{k: v for k, v in message.items() if k != "tool_calls"}, "content": content}
 
 
-def _call(function: Mapping[str, Any]) -> str:
-    arguments = function.get("arguments") or {}
+def _object(arguments: Any) -> Any:
+    """Arguments as an object; what is none stays as it is."""
     if isinstance(arguments, str):
-        with contextlib.suppress(ValueError):  # what is no JSON is shown as it is
-            arguments = json.loads(arguments)
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(arguments)
+            return found if isinstance(found, dict) else arguments
+    return arguments or {}
+
+
+def _written(arguments: Any) -> str:
+    return arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
+
+
+def _short(id: str) -> str:
+    """Of nine letters, the same for the same id."""
+    is_short = len(id) == 9 and id.isascii() and id.isalnum()
+    return id if is_short else hashlib.sha256(id.encode("utf-8", "replace")).hexdigest()[:9]
+
+
+def _call(function: Mapping[str, Any]) -> str:
+    arguments = _object(function.get("arguments"))
     call = json.dumps({"name": function["name"], "arguments": arguments}, ensure_ascii=False)
     return f"<tool_call>\n{call}\n</tool_call>"

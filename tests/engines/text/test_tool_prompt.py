@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from engines.text import tiny_chat
@@ -8,7 +9,7 @@ from engines.text import tiny_chat
 from ominix.engines.text import prompts
 from ominix.engines.text.tool_prompt import NO_ARGUMENTS, ToolSupport, written
 from ominix.errors import JobRefused
-from ominix.models.call_formats import HERMES, LLAMA
+from ominix.models.call_formats import HERMES, LLAMA, MISTRAL
 from ominix.wire.jobs import ChatJob, Message
 
 F = {"type": "function", "function": {"name": "f", "strict": True}}
@@ -33,8 +34,33 @@ def support(template: str, own=LLAMA) -> ToolSupport:
 def test_a_template_that_shows_tools_gets_them_and_the_model_writes_as_its_family_does():
     native = support("<tools>{tools}</tools>")
     assert native.format is LLAMA
-    assert native.applied([USER, ASKED, RESULT], [F]) == ([USER, ASKED, RESULT], {"tools": [SHOWN]})
-    assert native.applied([USER, ASKED, RESULT], []) == ([USER, ASKED, RESULT], {})
+    asked = {**ASKED, "tool_calls": [{**CALL, "function": {"name": "f", "arguments": {"a": 1}}}]}
+    assert native.applied([USER, ASKED, RESULT], [F]) == ([USER, asked, RESULT], {"tools": [SHOWN]})
+    assert native.applied([USER, ASKED, RESULT], []) == ([USER, asked, RESULT], {})
+
+
+def test_a_template_that_wants_arguments_as_text_gets_text():
+    def render(messages, **options):
+        for message in messages:
+            for call in message.get("tool_calls", ()):
+                if not isinstance(call["function"]["arguments"], str):
+                    raise JobRefused("can only concatenate str")
+        return json.dumps(options)
+
+    native = ToolSupport(LLAMA, render)
+    assert native.applied([ASKED], [F])[0] == [ASKED]
+    as_object = {"id": "1", "type": "function", "function": {"name": "f", "arguments": {"a": 1}}}
+    assert native.applied([{**ASKED, "tool_calls": [as_object]}], [F])[0] == [ASKED]
+
+
+def test_ids_are_short_where_the_template_takes_no_others():
+    native = support("{tools}", MISTRAL)
+    long = {**ASKED, "tool_calls": [{**CALL, "id": "call_1234567890"}]}
+    (asked, result), _ = native.applied([long, {**RESULT, "tool_call_id": "call_1234567890"}], [F])
+    assert asked["tool_calls"][0]["id"] == result["tool_call_id"]
+    assert re.fullmatch("[a-z0-9]{9}", result["tool_call_id"])
+    kept = {**RESULT, "tool_call_id": "abcDEF123"}
+    assert native.applied([kept], [F])[0] == [kept]
 
 
 @pytest.mark.parametrize("template", ["no such thing", "refuses"])
