@@ -11,7 +11,7 @@ is asked first; the rows here are those that it lacks.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -119,6 +119,11 @@ WRAPPERS: tuple[tuple[str, ...], ...] = (
     ("[END FINAL RESPONSE]",),
 )
 
+# Names of tokens that open or close reasoning in families without a row
+_OPENS = re.compile(r"[<\[]\|?/?[\w:.-]*(think|thought|reasoning)[\w:.-]*\|?[>\]]", re.IGNORECASE)
+_OPPOSITES = (("start", "end"), ("begin", "end"), ("open", "close"), ("START", "END"), ("BEGIN", "END"))
+MOST_NAME = 48  # letters
+
 # mlx-lm's names of states
 _STATES = {"normal": ANSWER, "reasoning": REASONING, "tool": TOOL_CALL, "header": HEADER}
 _HEADER_END = "<|message|>"
@@ -170,7 +175,22 @@ def _tags(tokenizer: Tokenizer, vocabulary: Mapping[str, int], template: str) ->
     # MedGemma's opening mark is a token and a word.
     tokens = [tags for tags in TAGS if all(tag.removesuffix("thought") in vocabulary for tag in tags)]
     ends = [tags for tags in TAGS if tags[1] in template or tags[1] in vocabulary]
-    return next(iter((*tokens, *ends)), None)
+    return next(iter((*tokens, *ends)), None) or _pair_of_tokens(vocabulary)
+
+
+def _pair_of_tokens(vocabulary: Iterable[str]) -> Tags | None:
+    """Of a family that no row knows: two tokens whose names say it."""
+    names = {name for name in vocabulary if len(name) < MOST_NAME and _OPENS.fullmatch(name)}
+    pairs = ((name, closing) for name in sorted(names) for closing in _closings(name) if closing in names)
+    return next(pairs, None)
+
+
+def _closings(opening: str) -> Iterable[str]:
+    """What the token may be called that closes what this one opens."""
+    yield re.sub(r"^([<\[]\|?)", r"\1/", opening)
+    for first, last in _OPPOSITES:
+        if first in opening:
+            yield opening.replace(first, last)
 
 
 def _of_transitions(transitions: Transitions, begins: str | None) -> AnswerFormat:

@@ -79,6 +79,9 @@ FAMILIES = {
         {"ask": "U:%s A:Here are my reasoning steps:\n", "letters": ("[BEGIN FINAL RESPONSE]",),
          "template": "[BEGIN FINAL RESPONSE] [END FINAL RESPONSE]"}, "Hm.", "Yes\n",
     ),
+    "a family without a row": ("<|thinking|>Hm.<|/thinking|>Yes", {}, "Hm.", "Yes"),
+    "another": ("<|reasoning_begin|>Hm.<|reasoning_end|>Yes", {}, "Hm.", "Yes"),
+    "one that opens nothing": ("<thinking>Hm.", {"letters": ["<thinking>"]}, "", "<thinking>Hm."),
     "think, answer in marks of its own": (
         "<think>Hm.</think><answer>Yes</answer>", {"template": "<answer> </answer>"}, "Hm.", "Yes"
     ),
