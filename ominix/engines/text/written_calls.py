@@ -231,11 +231,11 @@ def _end_of(scanner: JsonScanner) -> str:
 
 
 def _text(value: str) -> str:
-    """Of a text in JSON. Raises NotJson for half a character."""
-    text = str(json.loads(value))
+    """Of a text in JSON. Raises NotJson for two of them (a key stood twice) and for half a character."""
     try:
+        text = str(json.loads(value))
         text.encode()
-    except UnicodeEncodeError:
+    except ValueError:
         raise NotJson from None
     return text
 

@@ -122,6 +122,8 @@ WRONG = [
     '{"name": "f", "arguments": "[1]"}',
     '{"name": "f", "arguments": {"a": 1}, "arguments": {"b": 1}}',
     '{"name": "", "arguments": {}}',
+    '{"name": "f", "name": "g", "arguments": {}}',
+    '{"arguments": {}, "name": "f", "id": "a", "id": "b"}',
     '{"name": "\\ud800", "arguments": {}}',
     '{"name": "f", "arguments": "{\\"a\\": \\"\\ud800\\"}"}',
     '{"arguments": {"a": 1}}',
