@@ -55,6 +55,7 @@ class OneCall:
         self.name: str | None = None
         self.id: str | None = None
         self.begun = False
+        self.is_whole = False  # the arguments are; something else of the call may be missing
         self._known = known
         self._arguments = [""]  # that have not left, in pieces as they came
         self._size = 0

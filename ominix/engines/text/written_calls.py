@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Set
 
-from ominix.engines.text.call_pieces import Arguments, Calls, OneCall, Piece, Unread
+from ominix.engines.text.call_pieces import Arguments, Calls, End, OneCall, Piece, Unread
 from ominix.engines.text.json_scanner import SPACE, JsonScanner, NotJson, State
 
 NAME_KEYS = frozenset({"name", "tool_name", "function"})
@@ -96,6 +96,8 @@ class _Growing:
         self._broken = True
         if self._call is not None and self._call.begun:
             self._pieces += self._call.take()
+            if self._call.is_whole:
+                self._pieces, self._call = [*self._pieces, End()], None
             self._rest(letter)
         else:
             self._rest(self._raw)
@@ -160,6 +162,7 @@ class JsonCalls(_Growing):
         elif value[0] != '"' and not "null".startswith(value):
             raise NotJson
         if is_whole:
+            self._call.is_whole = True
             self._values[key] = "x"  # a second one is no JSON of ours
 
     def _named(self, key: str, written: str) -> None:

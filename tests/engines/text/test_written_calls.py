@@ -151,6 +151,12 @@ def test_a_broken_call_behind_a_whole_one():
     ]
 
 
+def test_whole_arguments_stay_whole_when_the_rest_of_a_call_is_broken():
+    text = json_call("f", LONG)[:-1]
+    assert joined(told(f"{text}, oops")) == [*joined(told(text)), ("text", "oops")]
+    assert calls_of(told(f'{text}, "id": "x')) == [("f", None, LONG)]
+
+
 def test_long_arguments_leave_as_they_are_written():
     text = json_call("f", {"a": "x" * 4 * HELD})
     calls = JsonCalls()
