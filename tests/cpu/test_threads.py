@@ -8,6 +8,7 @@ import sys
 import pytest
 
 CODE = """
+import ctypes
 from ominix.cpu import backend, threads
 found = backend.prepare()
 tuned = threads.find()
@@ -23,6 +24,11 @@ if tuned:
         heard.append(tuned.now)
     assert heard == [4, 4, 4, 1, 1, 4], heard  # a moment is no neighbour
     assert (tuned._c == threads.SIZE).all()
+    tuned.now = tuned.most
+    count = ctypes.CDLL(None)["openblas_get_num_threads"]
+    with tuned.one():
+        assert count() == 1
+    assert count() == tuned.now
 """
 
 

@@ -9,6 +9,7 @@ worker's main thread owns it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import time
@@ -249,24 +250,28 @@ def load(
     """
     model = text_model.load(path, backend, package)
     model.chat_tokenizer.start()
+    blas_threads = threads.find()
     try:
         limits = memory.measure(model.model, cache_bytes)
         if limits.most_tokens < LEAST_CONTEXT:
             raise Unavailable(f"{model.name} leaves no memory for a conversation")
-        if not package:  # tests hold ours to it
-            batching = Batching.ONE_ROW if one_row else self_check.batching(model)
-            model = replace(model, batching=batching)
-        return assembled(replace(model, context=min(model.context, limits.most_tokens)), limits)
+        if one_row:
+            model = replace(model, batching=Batching.ONE_ROW)
+        elif not package:  # tests hold ours to it
+            with blas_threads.one() if blas_threads else contextlib.nullcontext():
+                model = replace(model, batching=self_check.batching(model))
+        model = replace(model, context=min(model.context, limits.most_tokens))
+        return assembled(model, limits, blas_threads)
     except text_model.FAULTS as error:  # what a model cannot do shows when it first runs
         raise Unavailable(f"{model.name} cannot be run: {text_model.reason(error)}") from error
 
 
-def assembled(model: TextModel, limits: MemoryLimits) -> TextEngine:
+def assembled(model: TextModel, limits: MemoryLimits, blas_threads: Threads | None = None) -> TextEngine:
     """An engine on a loaded model, within these limits."""
     most = model.batching.most(MOST_SEQUENCES)
     scheduler = Scheduler(_token_seconds(model.model, time.perf_counter), limits.holds, most)
     executor = Executor(model, limits.kept_bytes, MOST_SEQUENCES + guests(MOST_SEQUENCES))
-    return TextEngine(model, scheduler, executor, threads.find())
+    return TextEngine(model, scheduler, executor, blas_threads or threads.find())
 
 
 def _token_seconds(model: nn.Module, clock: Clock) -> float:
