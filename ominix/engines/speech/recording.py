@@ -289,9 +289,11 @@ class Recording:
         return segment
 
     def _spanned(self, part: Part, span: Span, first: int, last: int) -> Segment:
-        """As the model cuts it, but not past the end of the recording."""
+        """As the model cuts it, from word to word where they are timed, and not past the recording's end."""
         begin, end = (round(min(part.clip.start + s, part.clip.end), 3) for s in (span.start, span.end))
         words = [word for word in part.words if first <= word.first < last]
+        if words:
+            begin, end = words[0].start, words[-1].end
         return structs.replace(self._segment(part, first, last, begin, end, words), tokens=span.tokens)
 
     def _done(self) -> TranscriptionDone:

@@ -22,7 +22,7 @@ import itertools
 import math
 import zlib
 from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import mlx.core as mx
@@ -60,10 +60,18 @@ def load(folder: Path, prepare: Prepare) -> WhisperRecogniser:
 class WhisperRecogniser:
     clip_seconds = 28.0  # a window of 30 less the margins around the speech
 
-    def __init__(self, model: Model, vocabulary: Vocabulary, tokens: SpecialTokens) -> None:
+    def __init__(
+        self,
+        model: Model,
+        vocabulary: Vocabulary,
+        tokens: SpecialTokens,
+        temperatures: Sequence[float] = quality.TEMPERATURES,
+    ) -> None:
+        """`temperatures`: tried one after the other where the job names none above 0."""
         config = model.config
         self.features_kind = features.kind(config.n_mels)
         self._model = model
+        self._temperatures = temperatures
         self._vocabulary = vocabulary
         self._tokens = tokens
         self._prompts = Prompts(vocabulary, tokens, config.n_text_ctx)
@@ -126,7 +134,7 @@ class WhisperRecogniser:
     def begin(self, clip: Features, prompt: Prompt) -> Row:
         assert isinstance(prompt, WhisperPrompt)  # this recogniser made it
         warm = prompt.temperature > 0
-        temperatures = deque((prompt.temperature,) if warm else quality.TEMPERATURES)
+        temperatures = deque((prompt.temperature,) if warm else self._temperatures)
         before = prompt.previous.prompt if prompt.previous else prompt.before
         window = Window(next(self._numbers), clip, prompt, before, temperatures, code=prompt.code)
         self._windows[window.row] = window

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import soundfile
 from files import opened
-from toy_speech import END, ToyAnswer, ToyRecogniser
+from toy_speech import END, ToyAnswer, ToyRecogniser, ToyWords
 
 from ominix.engines.speech.reader import ReadingThread
 from ominix.engines.speech.scheduler import Scheduler
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Draw, Span, Verdict
 from ominix.wire.events import Delta, Progress, Segment, TranscriptionDone
-from ominix.wire.jobs import TranscriptionJob
+from ominix.wire.jobs import Helper, TranscriptionJob
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +75,7 @@ def clock(tmp_path_factory) -> str:
 
 
 def events_of(recogniser, jobs, cancelled=None):
-    scheduler = Scheduler(recogniser, 4, {}, ReadingThread())
+    scheduler = Scheduler(recogniser, 4, {"words": lambda helper: ToyWords()}, ReadingThread())
     found = [[] for _ in jobs]
     for number, job in enumerate(jobs):
         scheduler.admit(number, job)
@@ -145,3 +145,17 @@ def test_a_file_without_sound_and_one_that_is_none_end_the_job(clock, tmp_path):
     (tmp_path / "text.wav").write_text("no sound" * 100)
     short, text = events_of(SequentialToy(), [job(tmp_path / "short.wav"), job(tmp_path / "text.wav")])
     assert short[-1].text == "" and text[-1].param == "file"
+
+
+def test_segments_go_from_word_to_word_where_words_are_timed(clock):
+    (events,) = events_of(SequentialToy(), [job(clock, helpers={"words": Helper("toy", "itself")})])
+    segments = [event for event in events if isinstance(event, Segment)]
+    assert [[word.text for word in segment.words] for segment in segments[:4]] == [
+        ["at", "0!"],
+        [],
+        ["at", "2!"],
+        [],
+    ]
+    for segment in segments[::2]:
+        assert (segment.start, segment.end) == (segment.words[0].start, segment.words[-1].end)
+    assert segments[1].start == 2.0  # no word begins in it: the model's own time
