@@ -12,7 +12,7 @@ from typing import Any
 
 from falcon import Request, Response
 
-from ominix.api import conversation, tools
+from ominix.api import conversation, structured, tools
 from ominix.http import answers, bodies, listener, sse
 from ominix.http.admission import Admission
 from ominix.http.answers import Answers
@@ -105,6 +105,7 @@ def chat_job(fields: JsonObject, settings: GenerationSettings = NO_SETTINGS) -> 
         parallel_tool_calls=use.parallel,
         template_options=_template_options(fields),
         max_thinking_tokens=None if thinking is None else _bounded(thinking),
+        grammar=structured.asked(fields),
     )
 
 

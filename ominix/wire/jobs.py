@@ -40,6 +40,13 @@ class Sampling(Struct, frozen=True, array_like=True):
     repetition_penalty: float = 1.0
 
 
+class Grammar(Struct, frozen=True, array_like=True):
+    """What an answer has to be."""
+
+    kind: Literal["json_schema", "regex", "lark"]
+    text: str
+
+
 class Message(Struct, frozen=True, array_like=True):
     """One message of a conversation, as the client sent it."""
 
@@ -66,6 +73,7 @@ class ChatJob(Struct, frozen=True, array_like=True, tag=True):
     template_options: dict[str, Any] = {}  # e.g. enable_thinking
     caller: Caller = NOBODY
     max_thinking_tokens: int | None = None  # of reasoning, which is closed then; None: as the model likes
+    grammar: Grammar | None = None  # of the answer, behind any thought; None: it is free
 
 
 class Cutting(Struct, frozen=True, array_like=True):

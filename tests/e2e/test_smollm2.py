@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jsonschema
 import openai
 import pytest
 from serving import Clients, RunningServer, eventually
@@ -155,10 +156,26 @@ def test_an_aborted_stream_frees_its_slot(client, server):
     assert eventually(lambda: server.jobs(MODEL) == 0, 10)
 
 
-def test_what_is_not_there_yet_is_named(client):
-    with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, tools=[{"type": "function", "function": {"name": "f", "parameters": {}}}])
-    assert (caught.value.param, caught.value.code) == ("tools", "unsupported_parameter")
-    with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {}}})
-    assert caught.value.param == "response_format.type"
+def test_a_schema_is_filled(client):
+    place = {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "maxLength": 40},
+            "country": {"enum": ["France", "Germany", "Spain"]},
+            "inhabitants": {"type": "integer", "minimum": 0, "maximum": 100000000},
+        },
+        "required": ["city", "country", "inhabitants"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "place", "schema": place, "strict": True}}
+    question = [{"role": "user", "content": "Describe Paris, the capital of France, in JSON."}]
+    answer = ask(client, question, response_format=form, max_tokens=120).choices[0]
+    assert answer.finish_reason == "stop"
+    jsonschema.validate(json.loads(answer.message.content), place)
+
+
+def test_a_keyword_that_cannot_be_obeyed_is_named(client):
+    schema = {"type": "array", "uniqueItems": True}
+    with pytest.raises(openai.BadRequestError, match="uniqueItems") as caught:
+        ask(client, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})
+    assert caught.value.param == "response_format"

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ominix.engines.text import transitions
 from ominix.engines.text.marks import Marks
@@ -77,15 +77,19 @@ class AnswerParser:
         begins: str | None = None,
         stops: Sequence[str] = (),
         calls: Sequence[CallMarks] = (),
+        held: bool = False,
     ) -> None:
-        """`begins`: what `beginning` says of the prompt. `calls`: none for a job without tools."""
+        """`begins`: what `beginning` says of the prompt. `calls`: none for a job without tools. `held`: to a
+        grammar, so that marks inside of the answer are text."""
         self._format = format
         self._marks = marks
         self._calls = tuple(calls)
         self._table = transitions.table(format, marks, stops, calls)
+        if held:
+            self._table[ANSWER] = [replace(w, first=w.state != STOPPED) for w in self._table[ANSWER]]
         self._in_call: list[Transition] = []
         self.state = begins or format.begins
-        self._unopened = _unopened(format, marks) if begins is None else []
+        self._unopened = _unopened(format, marks) if begins is None and not held else []
         self._held = ""
         self._header = ""
         self._header_mark = 0  # letters of the mark that it begins with

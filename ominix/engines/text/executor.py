@@ -16,8 +16,9 @@ from mlx_lm.generate import BatchGenerator, GenerationBatch, PromptProcessingBat
 from mlx_lm.models.cache import ChunkedKVCache, RotatingKVCache, can_trim_prompt_cache
 from mlx_lm.sample_utils import greedy_sampler
 
-from ominix.engines.text import sampling
+from ominix.engines.text import constraint, sampling
 from ominix.engines.text.batching import Batching, Caches
+from ominix.engines.text.constraint import GrammarMask
 from ominix.engines.text.plan import Outcome, Plan, Sequence, Token
 from ominix.engines.text.prefix_cache import PrefixCache
 from ominix.engines.text.sampling import LogitsRecorder, Processor
@@ -34,6 +35,7 @@ class _Row:
     cached: int  # prompt tokens that its caches held when it joined
     place: int  # prompt tokens that they hold now
     recorder: LogitsRecorder | None
+    mask: GrammarMask | None = None
 
     @property
     def left(self) -> int:
@@ -52,6 +54,7 @@ class Executor:
         self._model = model.model
         self._format, self._detokenizer = model.format, model.detokenizer
         self._batching = model.batching
+        self._grammars = model.grammars
         self._prefixes = PrefixCache(kept_bytes)
         self._rows: dict[int, _Row] = {}  # by uid
         self._fork_caches: dict[int, Caches] = {}  # by sequence id: their prompt's, until they join
@@ -105,6 +108,8 @@ class Executor:
             self._keep_for_forks(sequence, caches)
         recorder = None if sequence.top_logprobs is None else LogitsRecorder()
         processors = [*sampling.processors(sequence.sampling, len(sequence.tokens)), *self._budget(sequence)]
+        mask = self._mask(sequence)
+        processors += [mask] if mask else []  # the last: what it leaves out nothing brings back
         cuts = [cached, *(b for b in sequence.boundaries if b > cached), len(sequence.tokens)]
         (uid,) = self._generator.insert_segments(
             [[list(sequence.tokens[a:b]) for a, b in itertools.pairwise(cuts)]],
@@ -114,7 +119,7 @@ class Executor:
             samplers=[sampling.sampler(sequence.sampling, sequence.seed, sequence.choice) or greedy_sampler],
             logits_processors=[[recorder, *processors] if recorder else processors],
         )
-        self._rows[uid] = _Row(sequence, uid, cached, cached, recorder)
+        self._rows[uid] = _Row(sequence, uid, cached, cached, recorder, mask)
         return cached
 
     def _budget(self, sequence: Sequence) -> list[Processor]:
@@ -122,6 +127,16 @@ class Executor:
             return []
         size = len(sequence.tokens)
         return [ThinkingBudget(sequence.thinking, self._format, self._detokenizer, size)]
+
+    def _mask(self, sequence: Sequence) -> GrammarMask | None:
+        held = sequence.constraint
+        if held is None:
+            return None
+        grammars = self._grammars
+        matcher = grammars.matcher(held.grammar)
+        return constraint.mask(
+            matcher, self._format, self._detokenizer, grammars.encode, held.begins, held.calls
+        )
 
     def _leave(self, sequence_id: int) -> None:
         """Free it, wherever it is; what it has computed is kept for later prompts."""
@@ -156,8 +171,9 @@ class Executor:
         logprobs: tuple[tuple[int, float], ...] = ()
         if row.recorder:
             logprobs = tuple(row.recorder.likeliest(response.token, row.sequence.top_logprobs or 0))
+        fault = row.mask.fault if row.mask else ""
         if response.finish_reason is not None:
             del self._rows[row.uid]
             tenant = row.sequence.caller.tenant
             self._prefixes.put(response.all_tokens or [], response.prompt_cache or [], tenant)
-        return Token(row.sequence.id, int(response.token), response.finish_reason, logprobs)
+        return Token(row.sequence.id, int(response.token), response.finish_reason, logprobs, fault)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ominix.wire.jobs import NOBODY, Caller, Sampling
+from ominix.wire.jobs import NOBODY, Caller, Grammar, Sampling
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,15 @@ class Thinking:
     most_tokens: int
     begins: str | None  # the answer's state where the prompt has written a mark; see prompts.Prompt
     closing: tuple[int, ...]  # the tokens that end a thought
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """The grammar of one answer."""
+
+    grammar: Grammar
+    begins: str | None  # as in Thinking
+    calls: tuple[str, ...] = ()  # marks that open calls of tools, which may stand instead of the answer
 
 
 @dataclass(frozen=True)
@@ -37,6 +46,7 @@ class Sequence:
     forks: tuple[int, ...] = ()  # ids of sequences with the same prompt: they join where its prefill ends
     caller: Caller = NOBODY
     thinking: Thinking | None = None  # None: as long as it likes
+    constraint: Constraint | None = None  # None: the answer is free
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Token:
     token: int
     finish: str | None = None  # "stop" or "length" when the sequence has left the batch with this token
     logprobs: tuple[tuple[int, float], ...] = ()  # (token, log-probability): its own, then the likeliest
+    fault: str = ""  # why the answer can no longer be held to its grammar
 
 
 @dataclass(frozen=True)

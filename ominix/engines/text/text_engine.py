@@ -31,7 +31,7 @@ from ominix.engines.text.answers import Choice
 from ominix.engines.text.batching import Batching
 from ominix.engines.text.channels import AnswerParser
 from ominix.engines.text.executor import Executor
-from ominix.engines.text.plan import Outcome, Plan, Sequence, Thinking, Token
+from ominix.engines.text.plan import Constraint, Outcome, Plan, Sequence, Thinking, Token
 from ominix.engines.text.preparation import Preparation, Prepared
 from ominix.engines.text.prompts import Prompt
 from ominix.engines.text.scheduler import MOST_SEQUENCES, Scheduler
@@ -105,6 +105,8 @@ class TextEngine:
 
     def _prepared(self, job: ChatJob) -> Prepared:
         """On the thread of the preparation."""
+        if job.grammar:
+            self._model.grammars.matcher(job.grammar)
         prompt = prompts.prompt(self._model, job)
         boundaries: tuple[int, ...] = ()
         if self._executor.needs_boundaries(len(prompt.tokens)):
@@ -151,7 +153,9 @@ class TextEngine:
         events = refusals + [(job_id, Started()) for job_id in self._started]
         self._started = []
         for token in self._run(plan).tokens:
-            job = self._by_sequence[token.sequence_id]
+            job = self._by_sequence.get(token.sequence_id)
+            if job is None:  # it failed with an earlier token of this step
+                continue
             events += [(job.job_id, event) for event in self._add(job, token)]
         return events
 
@@ -176,6 +180,7 @@ class TextEngine:
             boundaries=prepared.boundaries,
             caller=job.caller,
             thinking=self._thinking(job, prompt),
+            constraint=_constraint(job, prompt),
         )
         forks = [replace(first, id=ids[choice], choice=choice, boundaries=()) for choice in range(1, job.n)]
         return [replace(first, forks=ids[1:]), *forks]
@@ -198,6 +203,7 @@ class TextEngine:
             begins=prompt.begins,
             stops=job.stop,
             calls=calls.marks if calls else (),
+            held=job.grammar is not None,
         )
         return Choice(index, model.detokenizer, parser, calls)
 
@@ -217,6 +223,9 @@ class TextEngine:
         return outcome
 
     def _add(self, job: RunningJob, token: Token) -> list[Event]:
+        if token.fault:
+            self.cancel(job.job_id)
+            return [Failed(f"the answer could not be held to its grammar: {token.fault}", is_final=True)]
         choice = job.choices[token.sequence_id]
         events = choice.add(token)
         if not isinstance(events[-1] if events else None, Finished):
@@ -229,6 +238,14 @@ class TextEngine:
             return events
         del self._jobs[job.job_id]
         return [*events, job.done()]
+
+
+def _constraint(job: ChatJob, prompt: Prompt) -> Constraint | None:
+    if job.grammar is None:
+        return None
+    marks = prompt.call_format.marks if prompt.call_format else ()
+    calls = tuple(mark.start for mark in marks if not mark.first)
+    return Constraint(job.grammar, prompt.begins, calls)
 
 
 def _last(error: BaseException) -> Event:

@@ -25,6 +25,7 @@ from ominix.engines import memory
 from ominix.engines.text.batching import Batching
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
 from ominix.engines.text.detokenizer import Detokenizer
+from ominix.engines.text.grammar_table import GrammarTable
 from ominix.engines.text.tool_prompt import ToolSupport
 from ominix.errors import Unavailable
 from ominix.models import answer_formats, call_formats, chat_model, claims
@@ -57,6 +58,7 @@ class TextModel:
     context: int  # tokens of prompt and answer together
     vocabulary: int  # logits of a position
     stop_ids: frozenset[int]
+    grammars: GrammarTable
     weight_bytes: int
     batching: Batching = Batching.PADDED  # how its sequences may be computed together
 
@@ -74,6 +76,7 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     stops = set(tokenizer.eos_token_ids) | set(chat.stop_tokens(config) if chat else ())
     format = answer_formats.chosen(tokenizer, chat.TAGS if chat else None)
     context = _context(config, tokenizer)
+    vocabulary = _fact(config, "vocab_size") or len(tokenizer)
     chat_tokenizer = ChatTokenizer(path.name, tokenizer, context, format.tags or ())
     prompt_tokens = chat.prompt_tokens if chat else _prompt_tokens
 
@@ -92,8 +95,9 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
         tool_support=ToolSupport(call_formats.chosen(tokenizer), render),
         closing=tuple(tokenizer.encode(format.closing, add_special_tokens=False)) if format.closing else (),
         context=context,
-        vocabulary=_fact(config, "vocab_size") or len(tokenizer),
+        vocabulary=vocabulary,
         stop_ids=frozenset(stops),
+        grammars=GrammarTable(path.name, tokenizer, vocabulary, stops),
         weight_bytes=_weight_bytes(model),
     )
 
