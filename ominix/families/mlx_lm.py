@@ -47,7 +47,11 @@ CHAT = _MlxLm(
 # Its attention chooses blocks of a cache's places, beginning with the row's padding: beside a longer prompt
 # the blocks lie elsewhere. It shows only once a prompt has more blocks than are chosen.
 ONE_ROW = _MlxLm(
-    abilities=CHAT.abilities, engine=CHAT.engine, one_row=True, model_types=frozenset({"minimax_m3_vl"})
+    abilities=CHAT.abilities,
+    engine=CHAT.engine,
+    one_row=True,
+    model_types=frozenset({"minimax_m3_vl"}),
+    note="answers one request at a time",
 )
 
 

@@ -54,7 +54,9 @@ def test_names_of_its_table_and_of_its_modules_are_claimed(name):
 
 
 def test_what_is_never_batched_is_a_family_of_its_own():
-    assert KNOWN.claiming({"model_type": "minimax_m3_vl"}).one_row
+    family = KNOWN.claiming({"model_type": "minimax_m3_vl"})
+    assert family.one_row
+    assert family.note == "answers one request at a time"
     assert not KNOWN.claiming({"model_type": "llama"}).one_row
 
 

@@ -273,6 +273,7 @@ def load(
         if limits.most_tokens < LEAST_CONTEXT:
             raise Unavailable(f"{model.name} leaves no memory for a conversation")
         if one_row:
+            log.warning("one request at a time: sequences of such a model change each other")
             model = replace(model, batching=Batching.ONE_ROW)
         elif not package:  # tests hold ours to it
             with blas_threads.one() if blas_threads else contextlib.nullcontext():
