@@ -11,8 +11,8 @@ FIELDS = ("chunking_strategy", "condition_on_previous_text", "beam_size", "best_
 def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sequential", dest="chunking_strategy", action="store_const", const="sequential",
-        help="go through each recording window by window, as OpenAI's Whisper does, instead of cutting it at "
-        "pauses; only Whisper models can",
+        help="go through each recording window by window, as OpenAI's program does, instead of cutting it "
+        "at pauses; not every model can",
     )  # fmt: skip
     parser.add_argument(
         "--condition-on-previous-text", "--condition_on_previous_text", action="store_const", const="true",
@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--beam-size", "--beam_size", metavar="N",
-        help="follow so many answers side by side, 1 to 10, and take the most probable; only Whisper can",
+        help="follow so many answers side by side, 1 to 10, and take the most probable; not every model can",
     )  # fmt: skip
     parser.add_argument(
         "--best-of", "--best_of", metavar="N",
