@@ -61,9 +61,8 @@ class Reference:
     """mlx-lm's generate_step, one prompt at a time, in float32."""
 
     def __init__(self, folder: Path) -> None:
-        self._model, config = load_model(folder)
-        if "quantization" not in config:
-            self._model.set_dtype(mx.float32)
+        self._model, _ = load_model(folder)
+        self._model.set_dtype(mx.float32)
         self._known: dict[tuple[Turns, int], tuple[list[Step], int]] = {}  # with the size asked for
 
     @property

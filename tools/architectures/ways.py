@@ -14,6 +14,7 @@ import numpy as np
 
 from ominix.wire.jobs import Sampling
 from tools.architectures.asking import LARGE_PIECES, SMALL_PIECES, Answer, Asked, Reference, Turns, job
+from tools.architectures.checkpoints import END
 
 BOUND = 2e-3
 SIZES = (  # tokens of the crowd's prompts
@@ -155,6 +156,8 @@ def difference(steps: Steps, answer: Answer) -> float:
     worst = 0.0
     said = list(zip(answer.tokens, answer.logprobs, strict=True))
     for (token, logprobs), (own, value) in zip(steps, said, strict=False):
+        if own < 0 and token >= END:  # an answer does not say which special token it left out
+            own = token
         if not 0 <= own < len(logprobs):
             return math.inf
         worst = max(worst, abs(float(logprobs[own]) - value), float(logprobs[token] - logprobs[own]))
