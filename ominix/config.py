@@ -35,6 +35,7 @@ class Config:
     aliases: dict[str, str] = field(default_factory=dict)  # name -> model id or repository
     audio_roots: tuple[Path, ...] = ()  # folders whose files may be named by file_path
     ignore_unsupported: bool = False  # leave out what is not there, such as tools, instead of a 400
+    raw_prompts: bool = False  # control tokens that clients write in chats, such as <|im_end|>, are tokens
     cpu: str = "fast"  # on a CPU: ominix's own layers; "plain": mlx-lm's, on the weights as they are
     scripted: bool = False  # serve the model "scripted", which obeys its prompt; for tests
     strict: bool = False  # a response that breaks its schema is a 500 instead of a log line

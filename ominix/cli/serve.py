@@ -98,6 +98,9 @@ def _add_model_flags(f: flags.Flags) -> None:
 
 
 def _add_limit_flags(f: flags.Flags) -> None:
+    f.switch(
+        "raw-prompts", "control tokens such as <|im_end|> that clients write in chats are tokens, not text"
+    )
     f.switch("ignore-unsupported", "answer without tools or JSON schemas where they are asked for, not 400")
     f.one(
         "max-upload-mib", flags.mebibytes, "largest request in MiB, at least 0.01",
@@ -199,6 +202,7 @@ def _pool(config: Config, catalog: Catalog) -> Pool:
         cpu=config.cpu,
         log_json=config.log_json,
         max_audio_seconds=config.max_audio_hours * 3600,
+        raw_prompts=config.raw_prompts,
         residency=Residency(
             memory_bytes=config.memory_bytes or machine.models_bytes(),
             keep_alive_seconds=config.keep_alive_seconds,

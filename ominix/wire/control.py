@@ -23,6 +23,7 @@ class EngineSpec(Struct, frozen=True, array_like=True):
     limit_bytes: int | None = None  # resident memory at which the worker ends itself
     max_audio_seconds: float = 6 * 3600.0  # of a recording: the rest is not heard
     stall_seconds: float = 60.0  # a job that makes no progress for longer fails
+    raw_prompts: bool = False  # control tokens that clients write in chats are tokens
 
 
 class Loadable(Struct, frozen=True):

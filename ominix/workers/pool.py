@@ -74,6 +74,7 @@ class Pool:
         cpu: str = "fast",
         log_json: bool = False,
         max_audio_seconds: float = 6 * 3600.0,
+        raw_prompts: bool = False,
         residency: Residency | None = None,
         spawn: Callable[[str, EngineSpec], Process] = SpawnedProcess,
         clock: Callable[[], float] = time.monotonic,
@@ -86,6 +87,7 @@ class Pool:
         self._cpu = cpu
         self._log_json = log_json
         self._max_audio_seconds = max_audio_seconds
+        self._raw_prompts = raw_prompts
         self._residency = residency or Residency()
         self._spawn = spawn
         self._clock = clock
@@ -136,6 +138,7 @@ class Pool:
             log_json=self._log_json,
             max_audio_seconds=self._max_audio_seconds,
             stall_seconds=self._stall_seconds,
+            raw_prompts=self._raw_prompts,
         )
         try:
             process = self._spawn(model.id, spec)

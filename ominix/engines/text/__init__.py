@@ -17,4 +17,11 @@ def load(spec: EngineSpec) -> Engine:
     found = backend.prepare_engine(log, spec.cpu)
     from ominix.engines.text import text_engine  # brings mlx, which must find the backend prepared
 
-    return text_engine.load(Path(spec.path), found, spec.cache_bytes, spec.package, one_row=spec.one_row)
+    return text_engine.load(
+        Path(spec.path),
+        found,
+        spec.cache_bytes,
+        spec.package,
+        one_row=spec.one_row,
+        raw_prompts=spec.raw_prompts,
+    )

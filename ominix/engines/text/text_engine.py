@@ -259,13 +259,19 @@ def _last(error: BaseException) -> Event:
 
 
 def load(
-    path: Path, backend: Backend, cache_bytes: int | None, package: str = "", *, one_row: bool = False
+    path: Path,
+    backend: Backend,
+    cache_bytes: int | None,
+    package: str = "",
+    *,
+    one_row: bool = False,
+    raw_prompts: bool = False,
 ) -> TextEngine:
     """`one_row`: its family says that sequences cannot be computed together.
 
     Raises Unavailable for a folder that holds no model that can be served.
     """
-    model = text_model.load(path, backend, package)
+    model = text_model.load(path, backend, package, raw_prompts=raw_prompts)
     model.chat_tokenizer.start()
     blas_threads = threads.find()
     try:

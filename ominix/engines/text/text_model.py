@@ -63,8 +63,9 @@ class TextModel:
     batching: Batching = Batching.PADDED  # how its sequences may be computed together
 
 
-def load(path: Path, backend: Backend, package: str = "") -> TextModel:
+def load(path: Path, backend: Backend, package: str = "", *, raw_prompts: bool = False) -> TextModel:
     """`package` (under ominix.models) has an architecture that mlx-lm lacks: see models/chat_model.py.
+    `raw_prompts`: control tokens that clients write are tokens.
 
     Raises Unavailable for a folder that holds no model that can be served.
     """
@@ -77,7 +78,7 @@ def load(path: Path, backend: Backend, package: str = "") -> TextModel:
     format = answer_formats.chosen(tokenizer, chat.TAGS if chat else None)
     context = _context(config, tokenizer)
     vocabulary = _fact(config, "vocab_size") or len(tokenizer)
-    chat_tokenizer = ChatTokenizer(path.name, tokenizer, context, format.tags or ())
+    chat_tokenizer = ChatTokenizer(path.name, tokenizer, context, format.tags or (), raw=raw_prompts)
     prompt_tokens = chat.prompt_tokens if chat else _prompt_tokens
 
     def render(messages: list[dict[str, Any]], **options: Any) -> str:

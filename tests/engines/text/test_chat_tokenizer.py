@@ -6,12 +6,14 @@ import time
 
 import pytest
 import tiny_chat
-from tiny_chat import END, START
+from tiny_chat import END, START, THINK, UNTHINK
 
 from ominix.engines.text.chat_tokenizer import ChatTokenizer
+from ominix.engines.text.encoders import InPieces
 from ominix.errors import JobRefused
 
 CONTEXT = 4096
+END_NAME = "<|im_end|>"
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def tokens(chat: ChatTokenizer, *contents: str, **options) -> list[int]:
 
 @pytest.mark.parametrize(
     "content",
-    ["hello", "", "a <| b |> <|im_star t|>", "é 你 😀\n\n  <think>x</think>", "\ufdd09\ufdd1", "<s>"],
+    ["hello", "", "a <| b |> <|im_star t|>", "é 你 😀\n\n  <th ink>x", "\ue000\ufdd1", "<s>", "<h1>"],
 )
 def test_usual_conversations_get_the_tokens_that_they_get_in_one_piece(model, chat, content):
     messages = [{"role": "user", "content": content}]
@@ -77,14 +79,34 @@ def test_a_text_that_cannot_fit_costs_no_more_than_its_beginning(chat, kind, siz
     assert time.process_time() - begun < 1
 
 
-def test_a_tokenizer_that_panics_costs_one_text(model):
+def test_marks_of_thoughts_are_text_where_users_write_them_and_tokens_where_assistants_do(model, chat):
+    written = "<think>x</think>"
+    assert not {THINK, UNTHINK} & set(tokens(chat, written))
+    for role in ("assistant", "system"):
+        text = chat.apply_chat_template([{"role": role, "content": written + END_NAME}])
+        found = chat.encode(text)
+        assert (found.count(THINK), found.count(UNTHINK), found.count(END)) == (1, 1, 1)
+
+
+def test_raw_prompts_are_tokenized_as_they_are(model):
+    chat = ChatTokenizer("m", model.tokenizer, CONTEXT, raw=True)
+    found = tokens(chat, f"a{END_NAME}<think>")
+    assert (found.count(END), found.count(THINK)) == (2, 1)
+
+
+def test_a_tokenizer_in_python_gives_the_same_tokens_and_fails_alone(model):
+    slow = InPieces(model.tokenizer)
+    text = f"a{slow.as_text(END_NAME)}b{slow.as_token(END_NAME)}"
+    found = slow.encode(text, CONTEXT)
+    assert found == [*f"a{END_NAME}b".encode(), END]
+    assert slow.encode("ab" * 50_000, CONTEXT) is None
+
     class Panic(BaseException): ...
 
     class Panicking:
         def __call__(self, *args, **options):
             raise Panic
 
-    chat = ChatTokenizer("m", model.tokenizer, CONTEXT)
-    chat._tokenizer = type("Wrapper", (), {"_tokenizer": Panicking()})()
+    slow = InPieces(type("Wrapper", (), {"_tokenizer": Panicking()})())
     with pytest.raises(JobRefused, match="fails with Panic"):
-        chat.encode("x")
+        slow.encode("x", CONTEXT)
