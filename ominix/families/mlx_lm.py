@@ -45,12 +45,13 @@ CHAT = _MlxLm(
 
 
 # Its attention chooses blocks of a cache's places, beginning with the row's padding: beside a longer prompt
-# the blocks lie elsewhere. It shows only once a prompt has more blocks than are chosen.
+# the blocks lie elsewhere. It shows only once a prompt has more blocks than are chosen. The rows of
+# recurrent_gemma were wrong where prompts were read in small pieces beside each other (tools/test_models).
 ONE_ROW = _MlxLm(
     abilities=CHAT.abilities,
     engine=CHAT.engine,
     one_row=True,
-    model_types=frozenset({"minimax_m3_vl"}),
+    model_types=frozenset({"minimax_m3_vl", "recurrent_gemma"}),
     note="answers one request at a time",
 )
 

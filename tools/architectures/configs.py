@@ -306,11 +306,6 @@ VARIANTS: dict[str, Config] = {
     "gemma4+window-512": {"text_config": {"sliding_window": 512}},
 }  # fmt: skip
 
-NOT_MODELS = {
-    "prism_hadamard_qwen35": "a converter's layout of qwen3_5, which cannot be made without its converter",
-}
-
-
 def types() -> list[str]:
     """Every model type that the installed mlx-lm answers to, those it maps to another one included."""
     return sorted(mlx_lm.supported())

@@ -152,8 +152,8 @@ def _tokenizer(path: Path, config: dict[str, Any]) -> TokenizerWrapper:
     try:
         # Said outright: without it transformers may ask at the terminal whether to run remote code.
         tokenizer: TokenizerWrapper = load_tokenizer(path, {"trust_remote_code": False}, eos_token_ids=stops)
-    except (ValueError, KeyError, TypeError, AttributeError, ImportError, OSError) as error:
-        raise Unavailable(f"the tokenizer of {path.name} does not load: {error}") from error
+    except Exception as error:  # checks of a config have errors of their own, as huggingface_hub's
+        raise Unavailable(f"the tokenizer of {path.name} does not load: {reason(error)}") from error
     return tokenizer
 
 
