@@ -306,6 +306,7 @@ VARIANTS: dict[str, Config] = {
     "gemma4+window-512": {"text_config": {"sliding_window": 512}},
 }  # fmt: skip
 
+
 def types() -> list[str]:
     """Every model type that the installed mlx-lm answers to, those it maps to another one included."""
     return sorted(mlx_lm.supported())
