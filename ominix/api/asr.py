@@ -114,19 +114,20 @@ class DetectLanguage(_Door):
 def detection(events: Iterable[Event]) -> dict[str, Any]:
     """The language of the first speech; what follows is not waited for."""
     seconds: defaultdict[str, float] = defaultdict(float)
-    logprobs = []
+    chances: list[float] = []
     for event in events:
         if isinstance(event, Segment) and event.language:
             seconds[event.language] += event.end - event.start
-            logprobs.append(event.avg_logprob)
+            chance = event.language_prob
+            chances.append(math.exp(event.avg_logprob) if chance is None else chance)
         if sum(seconds.values()) >= DETECT_SECONDS:
             break
     language = max(seconds, key=lambda name: seconds[name], default="")
     return {
         "detected_language": language.lower(),
         "language_code": _code(language),
-        # Models tell no probability of a language: that of the words they heard in it stands for it.
-        "confidence": round(math.exp(sum(logprobs) / len(logprobs)), 3) if logprobs else 0.0,
+        # Of a model that tells no probability of a language that of the words it heard in it stands for it.
+        "confidence": round(sum(chances) / len(chances), 3) if chances else 0.0,
     }
 
 

@@ -21,12 +21,20 @@ def applied(job: TranscriptionJob, fields: JsonObject) -> TranscriptionJob:
             param="condition_on_previous_text",
             code="invalid_value",
         )
+    multilingual = fields.get("multilingual", False)
+    if multilingual and job.language:
+        raise InvalidRequest(
+            f"'multilingual' finds the language of each part of the recording; leave out {job.language}.",
+            param="multilingual",
+            code="invalid_value",
+        )
     return structs.replace(
         job,
         cutting=_cutting(strategy),
         sequential=sequential,
         previous_text=previous_text,
         search=SearchOptions(fields.get("beam_size", 1), fields.get("best_of", 1)),
+        multilingual=multilingual,
     )
 
 

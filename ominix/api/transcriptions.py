@@ -67,7 +67,7 @@ class Transcriptions:
             job = transcription_job(fields, audio, helpers, model.family.languages)
             events = listener.submit(req, self._pool, model.loadable, job)
         if fields["stream"]:
-            for event in sse.answer(resp, events, self._renderer(fields["model"]), last=b""):
+            for event in sse.answer(resp, events, self._renderer(fields), last=b""):
                 if isinstance(event, Started):
                     set_notice(resp, event)
         else:
@@ -87,8 +87,9 @@ class Transcriptions:
         stack.callback(upload.close)
         return fields, upload.descriptor
 
-    def _renderer(self, model: str) -> sse.Render:
+    def _renderer(self, fields: JsonObject) -> sse.Render:
         """Events to messages; the last has all that came with the text before."""
+        told = (TranscriptionDone, Segment) if fields["multilingual"] else (TranscriptionDone,)
         logprobs: list[TokenLogprob] = []
 
         def messages(event: Event) -> list[bytes]:
@@ -99,8 +100,8 @@ class Transcriptions:
             if isinstance(event, Delta):
                 logprobs.extend(event.logprobs)
             body = stream_event(event, logprobs)
-            if isinstance(event, TranscriptionDone) and body:
-                body["language"] = spelled(event.language, model)
+            if body and isinstance(event, told):
+                body["language"] = spelled(event.language, fields["model"])
             return [sse.message(self._answers.event("transcription_event", body))] if body else []
 
         return messages
@@ -114,6 +115,9 @@ class Transcriptions:
         elif response_format == "verbose_json":
             language = spelled(found.done.language, fields["model"])
             body = {**as_verbose_json(found, words=wants_words(fields)), "language": language}
+            if fields["multilingual"]:
+                for shown, segment in zip(body["segments"], found.segments, strict=True):
+                    shown["language"] = spelled(segment.language, fields["model"])
             self._answers.send(resp, "transcription_verbose", body)
         else:
             wants_logprobs = "logprobs" in fields.get("include", [])
@@ -133,7 +137,7 @@ def transcription_job(
 
     Raises InvalidRequest.
     """
-    words = [fields.get("prompt", ""), *fields.get("keywords", [])]
+    words = [fields.get("prompt", ""), fields.get("hotwords", ""), *fields.get("keywords", [])]
     job = TranscriptionJob(
         audio=audio,
         language=_language(fields, known or languages.LANGUAGES),
@@ -234,11 +238,17 @@ def as_verbose_json(transcript: Transcript, *, words: bool = False) -> dict[str,
         "segments": [{**_segment(s), **_speaker(s)} for s in transcript.segments],
         "usage": _usage(transcript),
         **_notice(done),
+        **_language_probability(done),
         **({"track": structs.asdict(transcript.track)} if transcript.track else {}),
     }
     if not words:
         return body
     return {**body, "words": [{**_word(w), **_speaker(s)} for s in transcript.segments for w in s.words]}
+
+
+def _language_probability(done: TranscriptionDone) -> dict[str, float]:
+    found = done.language_probability
+    return {} if found is None else {"language_probability": found}
 
 
 def set_notice(resp: Response, event: Started | TranscriptionDone) -> None:
@@ -281,7 +291,7 @@ def stream_event(event: Event, sent: Sequence[TokenLogprob] = ()) -> dict[str, A
         facts = {"language": event.language or "", "duration": event.duration_seconds}
         logprobs = {"logprobs": list(map(_logprob, sent))} if sent else {}
         done = {"type": "transcript.text.done", "text": event.text, **facts, "usage": _tokens(event)}
-        return {**done, **logprobs, **_notice(event)}
+        return {**done, **logprobs, **_notice(event), **_language_probability(event)}
     return None
 
 
@@ -330,7 +340,8 @@ def _speaker(segment: Segment) -> dict[str, Any]:
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"word": word.text, "start": word.start, "end": word.end}
+    body = {"word": word.text, "start": word.start, "end": word.end}
+    return body if word.probability is None else {**body, "probability": word.probability}
 
 
 def compression_ratio(text: str) -> float:

@@ -101,6 +101,7 @@ class Answer(Protocol):
     """What the model says to one clip, as it grows."""
 
     language: str | None  # an English name; None until it is known, and when nobody speaks
+    language_prob: float | None  # that it is this one; None: it was given, or the model does not say
     no_speech_prob: float
     finished: bool  # the model has ended it: nothing that is drawn from now on matters
     tokens: list[int]  # those of the text

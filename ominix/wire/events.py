@@ -88,6 +88,7 @@ class Word(Struct, frozen=True, array_like=True):
     text: str
     start: float
     end: float
+    probability: float | None = None  # mean of its tokens'; None: not known
 
 
 class Segment(Struct, frozen=True, array_like=True, tag=True):
@@ -107,6 +108,7 @@ class Segment(Struct, frozen=True, array_like=True, tag=True):
     speaker: str = ""  # that channel's name
     seek_seconds: float | None = None  # where the window began that it was heard in; None: at `start`
     compression_ratio: float | None = None  # of the window's text; None: of this text
+    language_prob: float | None = None  # that it is this language; None: it was given, or nobody knows
 
 
 class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):
@@ -120,6 +122,7 @@ class TranscriptionDone(Struct, frozen=True, array_like=True, tag=True):
     completion_tokens: int = 0
     subtitles: str | None = None  # the file in the form that the job asks for
     notice: str | None = None  # what the person has to know: the recording is longer than what was heard
+    language_probability: float | None = None  # None: it was given, or the model does not say
 
 
 class Refused(Struct, frozen=True, array_like=True, tag=True):

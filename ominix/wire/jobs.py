@@ -115,6 +115,7 @@ class TranscriptionJob(Struct, frozen=True, array_like=True, tag=True):
     subtitles: SubtitleForm | None = None  # TranscriptionDone has them, and no Segment is sent
     channel: str | None = None  # left, right, a number from 0 on, or "separate"; None: the mix of all
     translate: bool = False  # into English; only for models that can
+    multilingual: bool = False  # the language is found anew for each clip, not for the recording
     sequential: bool = False  # window by window, each where the last was finished; only for models that can
     search: SearchOptions = SearchOptions()
     previous_text: bool = False  # in a sequence: each window is answered in view of the text before

@@ -5,7 +5,7 @@ import pytest
 from ominix.api import transcriptions
 from ominix.errors import InvalidRequest
 from ominix.http import schemas
-from ominix.wire.events import Delta, Progress, Segment, Started, TranscriptionDone
+from ominix.wire.events import Delta, Progress, Segment, Started, TranscriptionDone, Word
 
 EVENTS = [
     Started(),
@@ -97,3 +97,20 @@ def test_openai_s_names_get_openai_s_spelling_of_languages(model, language):
     """The AI SDK looks "english" up in a table and finds nothing for "English"."""
     assert transcriptions.spelled("English", model) == language
     assert transcriptions.spelled(None, model) == ""
+
+
+def test_what_the_model_knows_of_words_and_language_is_shown():
+    word = Word("one", 0.0, 0.5, 0.75)
+    segment = Segment(0, 0.0, 0.5, "one", words=(word, Word("two", 0.5, 0.9)))
+    done = TranscriptionDone("one", "English", 1.0, language_probability=0.9)
+    body = transcriptions.as_verbose_json(transcriptions.collected([segment, done]), words=True)
+    assert [w.get("probability") for w in body["words"]] == [0.75, None]
+    assert body["language_probability"] == 0.9
+    assert schemas.mismatch("transcription_verbose", body) is None
+    assert transcriptions.stream_event(done)["language_probability"] == 0.9
+
+
+def test_hotwords_and_keywords_follow_the_prompt():
+    asked = {"file_path": "a.wav", "prompt": "A talk.", "hotwords": "Ominix", "keywords": ["mlx", "Falcon"]}
+    fields = schemas.checked("transcription_request", asked)
+    assert transcriptions.transcription_job(fields, 0, {}).context == "A talk.\nOminix\nmlx\nFalcon"

@@ -7,6 +7,7 @@ import itertools
 import wave
 
 import pytest
+from msgspec import structs
 
 from ominix.api import asr
 from ominix.http import schemas
@@ -39,3 +40,8 @@ def test_where_nobody_speaks_there_is_no_language():
 def test_the_head_of_bare_samples_is_that_of_a_wav():
     with wave.open(io.BytesIO(asr.WAV_HEAD + b"\0" * 64)) as file:
         assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 16_000)
+
+
+def test_a_model_that_knows_how_likely_a_language_is_says_so():
+    found = asr.detection([structs.replace(segment(0, 40, "German"), language_prob=0.75)])
+    assert found["confidence"] == 0.75

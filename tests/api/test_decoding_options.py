@@ -37,3 +37,10 @@ def test_text_before_is_refused_where_clips_do_not_follow_each_other():
 
 def test_beams_and_draws_are_counted():
     assert applied(beam_size=5, best_of=3).search == SearchOptions(5, 3)
+
+
+def test_a_multilingual_recording_has_no_language_of_its_own():
+    assert applied(multilingual=True).multilingual
+    with pytest.raises(InvalidRequest, match="leave out German") as refusal:
+        decoding_options.applied(TranscriptionJob(0, language="German"), {"multilingual": True})
+    assert refusal.value.param == "multilingual"

@@ -40,3 +40,11 @@ def test_languages_are_known_by_their_english_names(prompts):
     assert (prompts.codes["German"], prompts.codes["Filipino"]) == ("de", "tl")
     assert "Cantonese" not in prompts.codes
     assert Prompts(Vocabulary(True), SpecialTokens(51866), 448).codes["Cantonese"] == "yue"
+
+
+def test_chinese_without_a_prompt_is_in_simplified_characters(prompts):
+    vocabulary = Vocabulary(multilingual=True)
+    hint = prompts.script_hint("zh")
+    assert hint[0] == 50361
+    assert vocabulary.decode(hint[1:]) == " 以下是普通话的句子。"
+    assert prompts.script_hint("ja") == []

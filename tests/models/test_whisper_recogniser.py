@@ -16,7 +16,7 @@ from ominix.models.whisper.model import Model
 from ominix.models.whisper.quality import Quality
 from ominix.models.whisper.recogniser import WhisperRecogniser
 from ominix.models.whisper.rules import log_softmax
-from ominix.models.whisper.tokenizer import SpecialTokens, Vocabulary
+from ominix.models.whisper.tokenizer import LANGUAGES, SpecialTokens, Vocabulary
 from ominix.models.whisper.window import Attempt
 from ominix.wire.jobs import SearchOptions, TranscriptionJob
 
@@ -272,3 +272,39 @@ def test_beams_count_for_their_memory(make):
     prompt = make().prompt
     assert prompt(GIVEN).rows == 1
     assert prompt(TranscriptionJob("", search=SearchOptions(beam_size=5))).rows == 3  # 50 + 5 * 32 by 82
+
+
+@pytest.mark.parametrize(
+    ("fields", "hinted"),
+    [
+        ({"language": "Chinese"}, True),
+        ({"language": "Chinese", "context": "台灣"}, False),
+        ({"language": "Chinese", "translate": True}, False),
+        ({"language": "Chinese", "sequential": True}, False),
+        ({"language": "German"}, False),
+    ],
+)
+def test_a_chinese_clip_without_a_prompt_is_told_its_script(make, fields, hinted):
+    """Clips of one recording came in simplified and in traditional characters, as chance would have it."""
+    recogniser = make()
+    job = TranscriptionJob("", **fields)
+    row = begin(recogniser, job, 1)
+    while recogniser._windows[row].audio is None:
+        recogniser.step()
+    hint = recogniser._prompts.script_hint("zh")
+    assert (list(recogniser._windows[row].before) == hint) is hinted
+    recogniser.drop([row])
+
+
+def test_each_clip_of_a_multilingual_recording_has_its_own_language(make):
+    recogniser = make()
+    languages = {}
+    for multilingual in (False, True):
+        prompt = recogniser.prompt(TranscriptionJob("", multilingual=multilingual))
+        prompt.evidence[7] = 1e6  # an hour of another language before
+        row = begin(recogniser, TranscriptionJob(""), 1, prompt)
+        while recogniser._windows[row].code is None:
+            recogniser.step()
+        languages[multilingual] = recogniser._windows[row].code
+        recogniser.drop([row])
+    assert languages[False] == LANGUAGES[7] != languages[True]

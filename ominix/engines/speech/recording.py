@@ -28,6 +28,7 @@ from msgspec import structs
 
 from ominix.engines.speech.clips import Clip
 from ominix.engines.speech.repetition import RepetitionFilter
+from ominix.engines.speech.spoken import Spoken
 from ominix.engines.speech.turns import Turns
 from ominix.errors import JobRefused
 from ominix.models.recogniser import Answer, Draw, Features, Recogniser, Span
@@ -112,6 +113,12 @@ class Part:
         chosen = self.answer.logprobs[tokens.start : tokens.stop]
         return sum(chosen) / len(chosen) if chosen else 0.0
 
+    def probability(self, first: int, last: int) -> float | None:
+        """The mean of the tokens that text[first:last] is in."""
+        begin, end = bisect.bisect_right(self._ends, first), bisect.bisect_left(self._ends, last) + 1
+        chosen = self.answer.logprobs[begin : min(end, len(self._ends))]
+        return sum(map(math.exp, chosen)) / len(chosen) if chosen else None
+
     @property
     def has_begun(self) -> bool:
         """Some of its text has been sent."""
@@ -147,7 +154,7 @@ class Recording:
         self._next_start = 0.0  # no clip that is added later begins earlier
         self._done_seconds = 0.0
         self._subtitles = Subtitles(job.subtitles) if job.subtitles else None
-        self._spoken: dict[str, float] = {}  # seconds by language
+        self._spoken = Spoken()
         self._tokens: Counter[str] = Counter()
 
     def add(self, clip: Clip) -> Part:
@@ -232,7 +239,7 @@ class Recording:
         if not part.text or part.clip.sound is None:
             return [progress]
         if language := part.answer.language:
-            self._spoken[language] = self._spoken.get(language, 0.0) + part.end - part.clip.start
+            self._spoken.add(language, part.end - part.clip.start, part.answer.language_prob)
         if part.refusal and not self._segments:
             raise part.refusal
         segments = self._segments_of(part, part.clip.sound)
@@ -278,12 +285,13 @@ class Recording:
             verdict.temperature if verdict else self.job.temperature,
             verdict.avg_logprob if verdict else part.avg_logprob(tokens),
             part.answer.no_speech_prob,
-            tuple(Word(word.text, word.start, word.end) for word in words),
+            tuple(Word(w.text, w.start, w.end, part.probability(w.first, w.last)) for w in words),
             part.answer.language,
             channel=channel,
             speaker=speaker,
             seek_seconds=part.clip.samples_start if verdict else None,
             compression_ratio=verdict.compression_ratio if verdict else None,
+            language_prob=part.answer.language_prob,
         )
         self._segments += 1
         return segment
@@ -297,14 +305,14 @@ class Recording:
         return structs.replace(self._segment(part, first, last, begin, end, words), tokens=span.tokens)
 
     def _done(self) -> TranscriptionDone:
-        language = max(self._spoken, key=lambda name: self._spoken[name]) if self._spoken else None
         return TranscriptionDone(
             self._turns.text if self._turns else self._text,
-            language,
+            self._spoken.language,
             self._seconds,
             self._tokens["prompt"],
             self._tokens["audio"],
             self._tokens["drawn"],
             self._subtitles.text(self._seconds) if self._subtitles else None,
             self._notice,
+            self._spoken.probability,
         )

@@ -53,6 +53,7 @@ class Qwen3Answer:
 
     def __init__(self, grammar: Grammar, language: str | None) -> None:
         self.language = language
+        self.language_prob: float | None = None  # the language is a part of the text
         self.no_speech_prob = 0.0
         self.finished = False
         self.tokens: list[int] = []

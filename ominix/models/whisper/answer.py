@@ -21,6 +21,7 @@ class WhisperAnswer:
 
     def __init__(self, vocabulary: Vocabulary, tokens: SpecialTokens, language: str | None) -> None:
         self.language = language
+        self.language_prob: float | None = None
         self.no_speech_prob = 0.0
         self.finished = False
         self.tokens: list[int] = []
@@ -39,6 +40,7 @@ class WhisperAnswer:
             if self.language is None:  # a later one is a slip: what is said in front counts
                 code = LANGUAGES[draw.token - self._special.first_language]
                 self.language = languages.find(code) or code
+                self.language_prob = math.exp(draw.logprob)
             return ""
         if draw.token == self._special.end:
             self.logprobs.append(draw.logprob)

@@ -9,7 +9,7 @@ the engine, which gets all draws of a row at once:
 
 A step is one layer of the encoder (and behind the last the language is found), one prefill, or one token
 for every row. What is nearest to an answer goes first. The language of a job that does not give one is that
-which most of its sound so far speaks for.
+which most of its sound so far speaks for, or in a multilingual job each clip's own.
 
 In a sequence (a job that is heard window by window) answers hold times, from which the verdict says what of
 the window was finished; the engine begins the next one there. The first window decides the language then,
@@ -109,8 +109,8 @@ class WhisperRecogniser:
         evidence = np.zeros(self._tokens.languages)
         sequence = previous if job.sequential else None
         return WhisperPrompt(
-            before, (), job.language, job.temperature, code, job.translate, evidence, job.search, sequence,
-            rows=self._rows_for(job.search),
+            before, (), job.language, job.temperature, code, job.translate, evidence, job.search,
+            job.multilingual, sequence, rows=self._rows_for(job.search),
         )  # fmt: skip
 
     def _rows_for(self, search: SearchOptions) -> int:
@@ -186,18 +186,22 @@ class WhisperRecogniser:
         self._clips.popleft()
         if window.code is None:
             self._find_language(window, window.audio)
+        if not window.prompt.previous and not window.prompt.translate:
+            window.before = window.before or self._prompts.script_hint(window.code or "")
         self._encoded.append(window)
 
     def _find_language(self, window: Window, audio: mx.array) -> None:
         evidence = window.prompt.evidence
-        if window.prompt.previous and evidence.any():
+        multilingual = window.prompt.multilingual
+        if window.prompt.previous and evidence.any() and not multilingual:
             window.code = LANGUAGES[int(evidence.argmax())]
+            window.language_logprob = float(np.log(evidence.max() / evidence.sum()))
             return
         logits = self._language_logits(audio)
         chances = np.exp(logits - logits.max())
         chances /= chances.sum()
         evidence += chances * len(window.mel) / features.FRAMES_PER_SECOND
-        likeliest = int(evidence.argmax())
+        likeliest = int((chances if multilingual else evidence).argmax())
         window.code = LANGUAGES[likeliest]
         window.language_logprob = float(np.log(max(chances[likeliest], 1e-30)))
 

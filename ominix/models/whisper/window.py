@@ -53,6 +53,7 @@ class WhisperPrompt(Prompt):
     translate: bool
     evidence: npt.NDArray[np.float64]  # (languages,): seconds of sound that speak for each; grows
     search: SearchOptions
+    multilingual: bool  # each clip has a language of its own
     previous: Previous | None  # of windows in a sequence; None: clips do not know of each other
 
 

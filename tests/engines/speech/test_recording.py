@@ -208,3 +208,15 @@ def test_the_first_language_heard_decides_whether_words_can_be_had(order, refuse
             job.next_events()
     else:
         assert sum(isinstance(event, Segment) for event in job.next_events()) == 2
+
+
+def test_words_are_as_likely_as_their_tokens():
+    job = recording()
+    part = job.add(clip(0, 4))
+    job.end()
+    say(part, "English:")
+    say(part, "one ", logprob=-0.5)
+    say(part, "two.", ends=True, logprob=-2.0)
+    timed(part, ("one", 0.5, 1.0), ("two", 1.0, 1.5))
+    (segment,) = (event for event in job.next_events() if isinstance(event, Segment))
+    assert [word.probability for word in segment.words] == pytest.approx([math.exp(-0.5), math.exp(-2.0)])

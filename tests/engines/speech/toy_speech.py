@@ -25,6 +25,7 @@ UNIT = 0.076  # mean absolute value of the loud frames of a sound of level 1
 class ToyAnswer:
     def __init__(self, language):
         self.language = language
+        self.language_prob = None
         self.no_speech_prob = 0.0
         self.finished = False
         self.tokens = []
