@@ -16,6 +16,8 @@ import soundfile
 from hypothesis import strategies as st
 from schemathesis.core.failures import Failure
 
+from ominix.api import tools
+from ominix.errors import InvalidRequest
 from ominix.http import schemas
 
 ANSWER_SECONDS = 20.0
@@ -67,6 +69,8 @@ def before_call(context, case, kwargs) -> None:
     """What a link hands on can be used: a model to load is here, and one to talk to is a chat model."""
     if case.path == CHAT and isinstance(case.body, dict) and case.body.get("model") in NO_CHAT:
         case.body["model"] = "scripted"
+    if case.path == CHAT and isinstance(case.body, dict) and _is_right(case):
+        _choose_tools_that_are_there(case.body)
     address = os.environ.get(URL_VARIABLE)
     if not address:
         _spare_werkzeug(case)
@@ -79,6 +83,19 @@ def before_call(context, case, kwargs) -> None:
         case.path_parameters["model_id"] = "scripted-speech"
     if address:
         _await_downloads(address)
+
+
+def _is_right(case) -> bool:
+    return case.meta is not None and case.meta.generation.mode is schemathesis.GenerationMode.POSITIVE
+
+
+def _choose_tools_that_are_there(body: dict) -> None:
+    """A schema cannot say that a choice names one of the tools."""
+    try:
+        tools.asked({"parallel_tool_calls": True} | {k: v for k, v in body.items() if v is not None})
+    except InvalidRequest:
+        for name in ("tool_choice", "function_call", "functions"):
+            body.pop(name, None)
 
 
 def _spare_werkzeug(case) -> None:
@@ -117,7 +134,7 @@ def one_error_shape(ctx, response, case) -> None:
 @schemathesis.check
 def what_is_right_is_refused_as_no_audio_alone(ctx, response, case) -> None:
     """In place of schemathesis's own check: a schema cannot say which bytes are a recording."""
-    is_right = case.meta is not None and case.meta.generation.mode is schemathesis.GenerationMode.POSITIVE
+    is_right = _is_right(case)
     if case.path != TRANSCRIPTIONS or not is_right or response.status_code != 400:
         return
     if json.loads(response.content)["error"]["code"] != "invalid_audio_format":

@@ -26,7 +26,7 @@ def at(seconds: float) -> int:
 
 
 def window(previous: Previous | None) -> Window:
-    prompt = WhisperPrompt((), (), "German", 0.0, "de", False, np.zeros(99), SearchOptions(), previous)
+    prompt = WhisperPrompt((), (), "German", 0.0, "de", False, np.zeros(99), SearchOptions(), False, previous)
     return Window(1, np.zeros((800, 80), np.float32), prompt, (), deque())
 
 

@@ -1,6 +1,6 @@
 """Tools in a prompt: shown by the model's template, or written into the messages where it shows none.
 
-The words for templates without tools are those of Hermes and Qwen, which more models have seen in training
+The words for templates without tools are those of Hermes, which more models have seen in training
 than any other: tools in the system message, calls between <tool_call> marks, results in the user's turn.
 Knows nothing of tokens.
 """
