@@ -15,12 +15,14 @@ transformers.
 from __future__ import annotations
 
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 
 from tokenizers import Tokenizer
 
 SAFE_CHARS = 64 << 10  # encoded without further ado, in some 20 ms
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"')  # of JSON; all names in one pass, as a folder may have thousands
 
 
 class NotUsable(Exception):
@@ -63,8 +65,8 @@ def _renamed(source: str, renamed: Mapping[str, str]) -> Tokenizer:
     plain.no_truncation()
     ids = {name: plain.token_to_id(name) for name in renamed}
     source = plain.to_str()  # one spelling of each string
-    for name, secret in renamed.items():
-        source = source.replace(_string(name), _string(secret))
+    spelled = {_string(name): _string(secret) for name, secret in renamed.items()}
+    source = STRING.sub(lambda found: spelled.get(found[0], found[0]), source)
     try:
         changed = Tokenizer.from_str(source)
     except Exception:
